@@ -1,0 +1,1 @@
+//! The agent: one node's registry, controller and gRPC api, wired together.

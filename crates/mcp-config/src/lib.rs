@@ -1,0 +1,1 @@
+//! Settings of the agent and of the CLI: TOML files with environment overrides.

@@ -1,0 +1,3 @@
+//! The reconciliation controller.
+
+pub mod port;

@@ -1,0 +1,1 @@
+//! Service definition files: TOML to model and back, with errors that point into the file.

@@ -1,0 +1,1 @@
+//! Who calls: tokens, verifiers, certificates and TLS settings.

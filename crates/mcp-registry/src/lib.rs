@@ -1,0 +1,1 @@
+//! The node's registry: SQLite behind one writer thread.
