@@ -1,0 +1,91 @@
+//! Where an agent listens, as the CLI is told.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NodeAddress {
+    host: Box<str>,
+    port: u16,
+}
+
+/// A text that is not an address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not an address: {why}")]
+pub struct AddressError {
+    text: String,
+    why: &'static str,
+}
+
+impl NodeAddress {
+    /// The host without brackets: what a certificate must name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for NodeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        };
+        f.pad(&text)
+    }
+}
+
+fn is_host(host: &str) -> bool {
+    // All digits and dots is meant as an IPv4 address, and must be one.
+    if host.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return host.parse::<std::net::Ipv4Addr>().is_ok();
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    host.len() <= 253 && host.split('.').all(label)
+}
+
+impl FromStr for NodeAddress {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let refuse = |why| AddressError {
+            text: text.chars().take(80).collect(),
+            why,
+        };
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| refuse("write host:port"))?;
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        let port = match port.parse() {
+            Ok(port) if digits && port != 0 => port,
+            _ => return Err(refuse("its port must be a number from 1 to 65535")),
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let host = match bare {
+            Some(v6) if v6.parse::<Ipv6Addr>().is_ok() => v6,
+            None if is_host(host) => host,
+            None if host.parse::<Ipv6Addr>().is_ok() => {
+                return Err(refuse("write an IPv6 address in brackets: [::1]:9444"));
+            }
+            _ => return Err(refuse("its host must be a name, an IPv4 address or [IPv6]")),
+        };
+        Ok(Self {
+            host: host.into(),
+            port,
+        })
+    }
+}

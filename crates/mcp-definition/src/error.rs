@@ -1,0 +1,199 @@
+//! What can be wrong with a definition, told so that its author finds the place.
+//!
+//! `Display` is complete by itself (`file:line:column: message`, one line per problem), for output
+//! that is not a terminal; as a [`Diagnostic`] the same error shows the lines with carets.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use mcp_model::{ComponentKey, ContainerName, NodeName, ServiceName};
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, without the place.
+    pub message: String,
+    /// What to write instead, where that is known; stands beside the caret.
+    pub hint: Option<String>,
+    /// The offending bytes of the file.
+    pub span: Range<usize>,
+    /// Line, counted from 1.
+    pub line: usize,
+    /// Column in characters, counted from 1.
+    pub column: usize,
+}
+
+/// Why a definition could not be read, used or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DefinitionError {
+    /// The file or directory could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is larger than [`crate::MAX_FILE`].
+    #[error("{} is too large for a definition: {size} bytes, at most {}", path.display(), crate::MAX_FILE)]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// The file says something that cannot be used. Never without a problem.
+    #[error("{}", list(.name, .problems))]
+    Invalid {
+        /// The file, as it was named.
+        name: String,
+        /// Its text, for carets.
+        text: NamedSource<String>,
+        /// What is wrong, in the order of the file.
+        problems: Vec<Problem>,
+    },
+    /// Two files define one service.
+    #[error("service {service} is defined twice: in {} and in {}", first.display(), second.display())]
+    DuplicateService {
+        /// The service.
+        service: ServiceName,
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// Two components of a node would have containers of one name (S2).
+    #[error(
+        "{first} in {} and {second} in {} would both have a container called {container} on {node}",
+        first_path.display(), second_path.display()
+    )]
+    ContainerNameCollision {
+        /// The node.
+        node: NodeName,
+        /// The name that both would get.
+        container: ContainerName,
+        /// One component.
+        first: ComponentKey,
+        /// Where it is defined.
+        first_path: PathBuf,
+        /// The other.
+        second: ComponentKey,
+        /// Where that is defined.
+        second_path: PathBuf,
+    },
+    /// The file could not be written; it is as it was.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl DefinitionError {
+    /// What is wrong inside the file; empty for errors about the file as a whole.
+    pub fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Invalid { problems, .. } => problems,
+            _ => &[],
+        }
+    }
+}
+
+fn list(name: &str, problems: &[Problem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|p| format!("{name}:{}:{}: {}", p.line, p.column, p.message))
+        .collect();
+    lines.join("\n")
+}
+
+impl Diagnostic for DefinitionError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        let help = match self {
+            Self::DuplicateService { .. } => "give one of them another name, or delete one file",
+            Self::ContainerNameCollision { .. } => "rename one of the components",
+            _ => return None,
+        };
+        Some(Box::new(help))
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        match self {
+            Self::Invalid { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let Self::Invalid { problems, .. } = self else {
+            return None;
+        };
+        Some(Box::new(problems.iter().map(|problem| {
+            LabeledSpan::new_with_span(problem.hint.clone(), problem.span.clone())
+        })))
+    }
+}
+
+/// Everything that is wrong with a directory of definitions. Never empty.
+///
+/// `Display` tells all of it; to show carets, render each error by itself.
+#[derive(Debug)]
+pub struct DefinitionErrors(Vec<DefinitionError>);
+
+impl DefinitionErrors {
+    /// `errors` as one error, where there are any.
+    pub(crate) fn check(errors: Vec<DefinitionError>) -> Result<(), Self> {
+        if errors.is_empty() {
+            Ok(())
+        } else {
+            Err(Self(errors))
+        }
+    }
+
+    /// The errors, in the order of their files.
+    pub fn iter(&self) -> std::slice::Iter<'_, DefinitionError> {
+        self.0.iter()
+    }
+}
+
+impl From<DefinitionError> for DefinitionErrors {
+    fn from(error: DefinitionError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl<'a> IntoIterator for &'a DefinitionErrors {
+    type Item = &'a DefinitionError;
+    type IntoIter = std::slice::Iter<'a, DefinitionError>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for DefinitionErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
+            // The sources of the parts cannot be reached through this error's own chain.
+            let mut source = std::error::Error::source(error);
+            while let Some(cause) = source {
+                write!(f, ": {cause}")?;
+                source = cause.source();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DefinitionErrors {}
