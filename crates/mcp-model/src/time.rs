@@ -149,6 +149,21 @@ impl Moment {
         }
     }
 
+    /// Whether `self` is at or after `due`: by the boot clock within one boot, else by the wall
+    /// clock.
+    pub fn has_reached(&self, due: &Self) -> bool {
+        if self.boot_id == due.boot_id {
+            self.boot >= due.boot
+        } else {
+            self.wall >= due.wall
+        }
+    }
+
+    /// Time from `self` until `due`; zero where it was reached.
+    pub fn until(&self, due: &Self) -> Duration {
+        due.since(self)
+    }
+
     /// This moment plus `duration`, on both clocks.
     #[must_use]
     pub fn plus(&self, duration: Duration) -> Self {

@@ -1,1 +1,15 @@
-//! Pure decisions: what differs, what to do about it, what to say about it.
+//! Pure decisions.
+//!
+//! Everything that MCP decides, it decides here: what a container's reported state means, what
+//! differs from intent, which actions lead where an operation wants to go, when somebody is told.
+//! No function reads a clock, a file or a random number; time is an argument, and the same inputs
+//! always give the same answer. Acting is somebody else's job.
+
+pub mod alert;
+pub mod classify;
+pub mod diff;
+pub mod drift;
+mod plan;
+pub mod words;
+
+pub use plan::{Action, Decision, Goal, Situation, converge, plan};

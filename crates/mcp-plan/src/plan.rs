@@ -1,0 +1,312 @@
+//! Which actions lead where an operation, or intent itself, wants to go (S13, S14, S16, S19, S20).
+//!
+//! A plan is computed from what is seen, never from what was done before: executing it, looking
+//! again and planning again ends in an empty plan, also after a crash in the middle. What a look
+//! cannot tell (which life was there when the step began) the step has stored before it acted.
+
+use std::time::Duration;
+
+use mcp_model::{
+    ComponentRecord, ComponentSpec, Container, ContainerId, DesiredState, ImageRef, Instance,
+    Observed, ObservedState, OperationId, OperationKind, Phase, Ticket,
+};
+
+/// One thing to do to the runtime.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Fetch the image. Before anything is taken down, so that a missing image costs nothing.
+    Pull {
+        /// Which image.
+        image: ImageRef,
+        /// How long it may take.
+        limit: Duration,
+    },
+    /// Stop a container: SIGTERM, then SIGKILL after the grace.
+    Stop {
+        /// Which life of which container; remembered, so that its end is known as meant (S22).
+        instance: Instance,
+        /// How long it may take to end by itself.
+        grace: Duration,
+    },
+    /// Move a stopped container out of the way of the new one, under its set-aside name.
+    SetAside(ContainerId),
+    /// Make and start a container from the spec.
+    Run,
+    /// Start a container that is there.
+    Start(ContainerId),
+    /// Remove a container that does not run.
+    Remove(ContainerId),
+    /// Give a container that was set aside its name back.
+    PutBack(ContainerId),
+}
+
+impl Action {
+    /// What those who watch are told that the step is doing.
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Pull { .. } => Phase::Pulling,
+            Self::Stop { .. } => Phase::Stopping,
+            Self::SetAside(_) => Phase::SettingAside,
+            Self::Run | Self::Start(_) => Phase::Starting,
+            Self::Remove(_) => Phase::Removing,
+            Self::PutBack(_) => Phase::Restoring,
+        }
+    }
+
+    /// Whether it ends something that may be running.
+    pub fn takes_down(&self) -> bool {
+        matches!(
+            self,
+            Self::Stop { .. } | Self::SetAside(_) | Self::Remove(_)
+        )
+    }
+}
+
+/// Where the actions are to lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goal {
+    /// A running container that this operation made.
+    MadeBy(OperationId),
+    /// A running container.
+    Running,
+    /// A running container, in a newer life than this one.
+    NewerThan(Option<Instance>),
+    /// No running container.
+    Stopped,
+    /// No container at all.
+    Absent,
+    /// The container that was set aside is back, and runs if it ran.
+    Restored {
+        /// The life that was there before.
+        old: Instance,
+        /// Whether that life was running.
+        running: bool,
+    },
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// The container that holds the component's place.
+    pub holder: &'a Observed,
+    /// The container that this step found when it began, where it is another one now and still
+    /// there: under its set-aside name.
+    pub aside: Option<&'a Container>,
+    /// What a container would be made from.
+    pub spec: &'a ComponentSpec,
+    /// Something was taken down already: the image is there, and there is no way back but forward.
+    pub took_down: bool,
+}
+
+/// What a step should do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing may be concluded from what was seen: look again later, do nothing (S25).
+    Wait,
+    /// These, in this order, then look again.
+    Act(Vec<Action>),
+    /// The goal is reached.
+    Done,
+}
+
+impl Goal {
+    /// What an operation's step wants.
+    pub fn of(ticket: &Ticket) -> Self {
+        if let (Some(_), Some(old)) = (&ticket.progress.restoring, &ticket.progress.old) {
+            return Self::Restored {
+                old: old.clone(),
+                running: ticket.progress.old_was_running,
+            };
+        }
+        match ticket.kind {
+            OperationKind::Deploy => Self::MadeBy(ticket.operation.clone()),
+            OperationKind::Start => Self::Running,
+            OperationKind::Restart => Self::NewerThan(
+                ticket
+                    .progress
+                    .old
+                    .clone()
+                    .filter(|_| ticket.progress.old_was_running),
+            ),
+            OperationKind::Stop => Self::Stopped,
+            OperationKind::Undeploy => Self::Absent,
+        }
+    }
+}
+
+/// Plans the way to a goal.
+///
+/// The order holds for every plan: pull, take down, make, remove. Nothing is planned on `unknown`.
+pub fn plan(goal: &Goal, situation: Situation<'_>) -> Decision {
+    if situation.holder.is_unknown() {
+        return Decision::Wait;
+    }
+    let actions = match goal {
+        Goal::MadeBy(operation) => replace(operation, situation),
+        Goal::Running => revive(situation),
+        Goal::NewerThan(old) => renew(old.as_ref(), situation),
+        Goal::Stopped => stop_holder(situation),
+        Goal::Absent => clear(situation),
+        Goal::Restored { old, running } => restore(old, *running, situation),
+    };
+    if actions.is_empty() {
+        Decision::Done
+    } else {
+        Decision::Act(actions)
+    }
+}
+
+/// What intent itself would want done: what `mcp why` explains and what auto-reconcile executes.
+/// Executed only under a permission.
+pub fn converge(record: &ComponentRecord, observed: &Observed) -> Decision {
+    let goal = match record.desired {
+        _ if record.orphaned => return Decision::Done,
+        DesiredState::Ignore => return Decision::Done,
+        DesiredState::Running => Goal::Running,
+        DesiredState::Stopped => Goal::Stopped,
+    };
+    let spec = record
+        .deployed
+        .as_ref()
+        .map_or(&record.spec, |(_, spec)| spec);
+    plan(
+        &goal,
+        Situation {
+            holder: observed,
+            aside: None,
+            spec,
+            took_down: false,
+        },
+    )
+}
+
+fn is_running(observed: &Observed) -> bool {
+    observed.state() == ObservedState::Running
+}
+
+fn stop(container: &Container, spec: &ComponentSpec) -> Action {
+    Action::Stop {
+        instance: container.instance.clone(),
+        grace: spec.stop_timeout(),
+    }
+}
+
+fn pull(situation: Situation<'_>) -> Option<Action> {
+    let wanted = !situation.took_down && !situation.spec.image.is_local();
+    wanted.then(|| Action::Pull {
+        image: situation.spec.image.clone(),
+        limit: situation.spec.pull_timeout(),
+    })
+}
+
+/// Whatever has a process, or may get one by itself, is stopped before it is removed or renamed.
+fn may_live(observed: &Observed) -> bool {
+    match observed {
+        Observed::Present {
+            state,
+            condition,
+            container,
+        } => {
+            *state == ObservedState::Running
+                || condition.is_some_and(|c| c != mcp_model::Condition::Created)
+                || container.instance.pid.is_some()
+                || container.state == mcp_model::RuntimeState::Stopped
+        }
+        _ => false,
+    }
+}
+
+fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
+    let holder = situation.holder.container();
+    let made = holder.filter(|c| c.labels.operation.as_ref() == Some(operation));
+    let remove_aside = situation
+        .aside
+        .map(|old| Action::Remove(old.instance.id.clone()));
+    if let Some(new) = made {
+        let start = (!is_running(situation.holder)).then(|| Action::Start(new.instance.id.clone()));
+        return start.into_iter().chain(remove_aside).collect();
+    }
+    let mut actions: Vec<Action> = pull(situation).into_iter().collect();
+    if let Some(old) = holder {
+        if may_live(situation.holder) {
+            actions.push(stop(old, situation.spec));
+        }
+        actions.push(Action::SetAside(old.instance.id.clone()));
+    }
+    // The old one is removed by the next plan, once the new one was seen running.
+    actions.push(Action::Run);
+    actions
+}
+
+fn revive(situation: Situation<'_>) -> Vec<Action> {
+    match situation.holder {
+        holder if is_running(holder) => Vec::new(),
+        Observed::Present { container, .. } => vec![Action::Start(container.instance.id.clone())],
+        _ => pull(situation).into_iter().chain([Action::Run]).collect(),
+    }
+}
+
+fn renew(old: Option<&Instance>, situation: Situation<'_>) -> Vec<Action> {
+    match (situation.holder.container(), old) {
+        (Some(now), Some(old))
+            if is_running(situation.holder) && now.instance.is_same_life(old) =>
+        {
+            vec![
+                stop(now, situation.spec),
+                Action::Start(now.instance.id.clone()),
+            ]
+        }
+        _ => revive(situation),
+    }
+}
+
+fn stop_holder(situation: Situation<'_>) -> Vec<Action> {
+    let lives = may_live(situation.holder);
+    situation
+        .holder
+        .container()
+        .filter(|_| lives)
+        .map(|c| stop(c, situation.spec))
+        .into_iter()
+        .collect()
+}
+
+fn clear(situation: Situation<'_>) -> Vec<Action> {
+    let mut actions = stop_holder(situation);
+    let gone = situation
+        .holder
+        .container()
+        .into_iter()
+        .chain(situation.aside);
+    actions.extend(gone.map(|container| Action::Remove(container.instance.id.clone())));
+    actions
+}
+
+fn restore(old: &Instance, running: bool, situation: Situation<'_>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    let holds = situation
+        .holder
+        .container()
+        .is_some_and(|c| c.instance.id == old.id);
+    if holds {
+        if running && !is_running(situation.holder) {
+            actions.push(Action::Start(old.id.clone()));
+        }
+        return actions;
+    }
+    // Without the old one there is nothing to go back to: the failed one stays, to be looked at.
+    if situation.aside.is_none() {
+        return actions;
+    }
+    if let Some(new) = situation.holder.container() {
+        if may_live(situation.holder) {
+            actions.push(stop(new, situation.spec));
+        }
+        actions.push(Action::Remove(new.instance.id.clone()));
+    }
+    actions.push(Action::PutBack(old.id.clone()));
+    if running {
+        actions.push(Action::Start(old.id.clone()));
+    }
+    actions
+}
