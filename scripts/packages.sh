@@ -4,7 +4,8 @@
 #   scripts/packages.sh build     a C compiler, for the crates that bring C along
 #   scripts/packages.sh podman    podman, its network backend, curl
 #   scripts/packages.sh runc      a second OCI runtime, where the default one cannot run here
-#   scripts/packages.sh lint      shellcheck and npm, for the linters that are not Rust
+#   scripts/packages.sh lint      shellcheck
+#   scripts/packages.sh node      npm, which buf comes through
 #
 # Packages come through apt. On another system the script names what to install and fails.
 set -euo pipefail
@@ -52,6 +53,8 @@ for group in "$@"; do
         ;;
     lint)
         need shellcheck shellcheck
+        ;;
+    node)
         need npm npm
         ;;
     *)
