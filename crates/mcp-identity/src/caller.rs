@@ -1,0 +1,158 @@
+//! Who a verified caller is.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest subject or role, in bytes.
+pub const MAX_WORD: usize = 128;
+
+/// A text that is not a subject or a role.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {what}: {why}")]
+pub struct WordError {
+    what: &'static str,
+    text: String,
+    why: &'static str,
+}
+
+fn check(what: &'static str, text: &str) -> Result<(), WordError> {
+    let refuse = |why| {
+        let text = text.chars().take(MAX_WORD).collect();
+        Err(WordError { what, text, why })
+    };
+    // Subjects and roles are stored in one column each and shown in tables and logs: what could
+    // split a list or move a cursor stays out.
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '@');
+    if text.is_empty() {
+        return refuse("it is empty");
+    }
+    if text.len() > MAX_WORD {
+        return refuse("it is too long");
+    }
+    if text.starts_with('-') || !text.chars().all(fits) {
+        return refuse("use letters, digits and '_', '-', '.', ':', '@', not '-' first");
+    }
+    Ok(())
+}
+
+macro_rules! word {
+    ($(#[$doc:meta])* $type:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $type(Box<str>);
+
+        impl $type {
+            /// It as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = WordError;
+
+            fn from_str(text: &str) -> Result<Self, WordError> {
+                check($what, text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
+}
+
+word! {
+    /// Whom a token was issued to: a person or a system account.
+    Subject, "subject"
+}
+word! {
+    /// What a caller may be. MCP asks for `admin` only; others are carried along.
+    Role, "role"
+}
+
+impl Role {
+    /// The role that every RPC demands.
+    pub fn admin() -> Self {
+        Self("admin".into())
+    }
+}
+
+/// Who vouches for a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// The node's own tokens.
+    Local,
+    /// The peer credentials of the node's Unix socket (S41).
+    Socket,
+}
+
+impl Provider {
+    /// The word for logs and audit.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Socket => "socket",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A caller whose identity was proved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub subject: Subject,
+    /// With which roles.
+    pub roles: BTreeSet<Role>,
+    /// Who vouches for it.
+    pub provider: Provider,
+}
+
+impl Caller {
+    /// Whether it may call MCP at all.
+    pub fn is_admin(&self) -> bool {
+        self.roles.iter().any(|role| role.as_str() == "admin")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_could_split_a_list_or_a_line_are_refused() {
+        for bad in ["", "a b", "a,b", "a\n", "-a", "ä", "\u{1b}[1m"] {
+            assert!(bad.parse::<Subject>().is_err(), "{bad:?}");
+            assert!(bad.parse::<Role>().is_err(), "{bad:?}");
+        }
+        assert!("x".repeat(MAX_WORD + 1).parse::<Role>().is_err());
+        assert!("svc:deploy@example.org".parse::<Subject>().is_ok());
+    }
+
+    #[test]
+    fn only_the_whole_word_admin_makes_an_admin() {
+        for (roles, admin) in [
+            (&["admin"][..], true),
+            (&["operator", "admin"], true),
+            (&[], false),
+            (&["Admin", "admins", "admin.", "x:admin"], false),
+        ] {
+            let caller = Caller {
+                subject: "bob".parse().unwrap(),
+                roles: roles.iter().map(|r| r.parse().unwrap()).collect(),
+                provider: Provider::Local,
+            };
+            assert_eq!(caller.is_admin(), admin, "{roles:?}");
+        }
+    }
+}
