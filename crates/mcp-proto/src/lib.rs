@@ -1,11 +1,20 @@
 //! The wire: generated gRPC code and its conversion to and from the model.
+//!
+//! What comes in is parsed once, here: [`convert::spec`] and [`convert::request`] turn messages into
+//! the model's types or say which field is wrong ([`InvalidField`], S45). What goes out is made from
+//! the model by [`convert::info`]. [`descriptor`] knows the protocol itself: the agent's
+//! authentication is tested against every method that it lists.
 
-#[allow(
+pub mod convert;
+pub mod descriptor;
+
+pub use convert::{InvalidField, field};
+
+#[expect(
     missing_docs,
-    clippy::pedantic,
     clippy::all,
-    unreachable_pub,
-    reason = "generated"
+    clippy::pedantic,
+    reason = "generated; the .proto files carry the documentation"
 )]
 pub mod v1 {
     tonic::include_proto!("mcp.v1");
@@ -14,3 +23,17 @@ pub mod v1 {
 /// The encoded `FileDescriptorSet` of `mcp.v1`, for reflection and for tests that enumerate RPCs.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/mcp_descriptor.bin"));
+
+/// What this release knows to say on the wire (S44). Counts up when a field or RPC is added that a
+/// peer without it could not honour.
+pub const API_LEVEL: u32 = 1;
+
+/// The metadata key under which both sides send their [`API_LEVEL`], as a decimal number (S44).
+pub const API_LEVEL_KEY: &str = "mcp-api-level";
+
+/// Most content of one pushed or pulled file, in bytes.
+pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest message that either side accepts, in bytes: a file of [`MAX_FILE_BYTES`] and what
+/// surrounds it (S45).
+pub const MAX_MESSAGE_BYTES: usize = MAX_FILE_BYTES + 64 * 1024;
