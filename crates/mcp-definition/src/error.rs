@@ -3,19 +3,23 @@
 //! `Display` is complete by itself (`file:line:column: message`, one line per problem), for output
 //! that is not a terminal; as a [`Diagnostic`] the same error shows the lines with carets.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 
+use mcp_model::text::escape;
 use mcp_model::{ComponentKey, ContainerName, NodeName, ServiceName};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+
+use crate::fields::Draft;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong, without the place.
     pub message: String,
-    /// What to write instead, where that is known; stands beside the caret.
+    /// What to write instead, where that is known.
     pub hint: Option<String>,
     /// The offending bytes of the file.
     pub span: Range<usize>,
@@ -23,6 +27,38 @@ pub struct Problem {
     pub line: usize,
     /// Column in characters, counted from 1.
     pub column: usize,
+}
+
+impl Problem {
+    fn locate(draft: Draft, text: &str) -> Self {
+        let before = text.get(..draft.span.start).unwrap_or(text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Self {
+            message: draft.message,
+            hint: draft.hint,
+            span: draft.span,
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        }
+    }
+}
+
+/// `text` for a terminal: what could move the cursor or reorder a line is replaced, byte for byte,
+/// so that spans still fit.
+fn harmless(text: &str) -> String {
+    let mut buffer = [0; 4];
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            '\r' => ' ',
+            _ if matches!(escape(c.encode_utf8(&mut buffer)), Cow::Borrowed(_)) => c,
+            _ => match c.len_utf8() {
+                1 => '?',
+                2 => '\u{bf}',
+                _ => char::REPLACEMENT_CHARACTER,
+            },
+        })
+        .collect()
 }
 
 /// Why a definition could not be read, used or written.
@@ -67,24 +103,8 @@ pub enum DefinitionError {
         second: PathBuf,
     },
     /// Two components of a node would have containers of one name (S2).
-    #[error(
-        "{first} in {} and {second} in {} would both have a container called {container} on {node}",
-        first_path.display(), second_path.display()
-    )]
-    ContainerNameCollision {
-        /// The node.
-        node: NodeName,
-        /// The name that both would get.
-        container: ContainerName,
-        /// One component.
-        first: ComponentKey,
-        /// Where it is defined.
-        first_path: PathBuf,
-        /// The other.
-        second: ComponentKey,
-        /// Where that is defined.
-        second_path: PathBuf,
-    },
+    #[error(transparent)]
+    ContainerNameCollision(Box<Collision>),
     /// The file could not be written; it is as it was.
     #[error("cannot write {}", path.display())]
     Write {
@@ -96,7 +116,51 @@ pub enum DefinitionError {
     },
 }
 
+/// Two components of one node whose containers would have one name (S2).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{first} in {} and {second} in {} would both have a container called {container} on {node}",
+    first_path.display(), second_path.display()
+)]
+pub struct Collision {
+    /// The node.
+    pub node: NodeName,
+    /// The name that both would get.
+    pub container: ContainerName,
+    /// One component.
+    pub first: ComponentKey,
+    /// Where it is defined.
+    pub first_path: PathBuf,
+    /// The other.
+    pub second: ComponentKey,
+    /// Where that is defined.
+    pub second_path: PathBuf,
+}
+
+/// Most problems of one file that are told.
+const MAX_PROBLEMS: usize = 20;
+
 impl DefinitionError {
+    pub(crate) fn invalid(name: &str, text: &str, mut drafts: Vec<Draft>) -> Self {
+        drafts.sort_by_key(|draft| draft.span.start);
+        let beyond = drafts.len().saturating_sub(MAX_PROBLEMS);
+        drafts.truncate(MAX_PROBLEMS);
+        let mut problems: Vec<Problem> = drafts
+            .into_iter()
+            .map(|draft| Problem::locate(draft, text))
+            .collect();
+        if let (Some(last), 1..) = (problems.last_mut(), beyond) {
+            let _ = write!(last.message, " (and {beyond} more problems)");
+            last.hint = None;
+        }
+        let name = escape(name).into_owned();
+        Self::Invalid {
+            text: NamedSource::new(&name, harmless(text)),
+            name,
+            problems,
+        }
+    }
+
     /// What is wrong inside the file; empty for errors about the file as a whole.
     pub fn problems(&self) -> &[Problem] {
         match self {
@@ -106,10 +170,17 @@ impl DefinitionError {
     }
 }
 
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.iter().try_for_each(|hint| write!(f, ": {hint}"))
+    }
+}
+
 fn list(name: &str, problems: &[Problem]) -> String {
     let lines: Vec<String> = problems
         .iter()
-        .map(|p| format!("{name}:{}:{}: {}", p.line, p.column, p.message))
+        .map(|problem| format!("{name}:{}:{}: {problem}", problem.line, problem.column))
         .collect();
     lines.join("\n")
 }
@@ -118,7 +189,7 @@ impl Diagnostic for DefinitionError {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         let help = match self {
             Self::DuplicateService { .. } => "give one of them another name, or delete one file",
-            Self::ContainerNameCollision { .. } => "rename one of the components",
+            Self::ContainerNameCollision(_) => "rename one of the components",
             _ => return None,
         };
         Some(Box::new(help))
@@ -135,9 +206,9 @@ impl Diagnostic for DefinitionError {
         let Self::Invalid { problems, .. } = self else {
             return None;
         };
-        Some(Box::new(problems.iter().map(|problem| {
-            LabeledSpan::new_with_span(problem.hint.clone(), problem.span.clone())
-        })))
+        // A caret and no text: the message above it has said everything.
+        let caret = |problem: &Problem| LabeledSpan::new_with_span(None, problem.span.clone());
+        Some(Box::new(problems.iter().map(caret)))
     }
 }
 

@@ -8,7 +8,10 @@
 
 mod edit;
 mod error;
+mod fields;
+mod file;
 mod load;
+mod parse;
 mod write;
 
 use std::path::PathBuf;
@@ -16,8 +19,9 @@ use std::path::PathBuf;
 use mcp_model::{NodeName, ServiceSpec};
 
 pub use edit::{check_writable, set_active, set_active_in_file};
-pub use error::{DefinitionError, DefinitionErrors, Problem};
-pub use load::{find, load, load_all, parse};
+pub use error::{Collision, DefinitionError, DefinitionErrors, Problem};
+pub use load::{find, load, load_all};
+pub use parse::{keys, parse};
 pub use write::{render, write};
 
 /// Largest definition file that is read, in bytes.
