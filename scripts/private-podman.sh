@@ -48,7 +48,7 @@ EOF
         "CONTAINERS_REGISTRIES_CONF=$dir/registries.conf" >"$dir/env"
     cat >"$dir/podman" <<EOF
 #!/bin/sh
-exec env $(paste -sd' ' "$dir/env") podman $(paste -sd' ' "$dir/args") "\$@"
+exec env $(paste -sd' ' "$dir/env") $(command -v podman) $(paste -sd' ' "$dir/args") "\$@"
 EOF
     chmod 755 "$dir/podman"
 }
@@ -67,7 +67,8 @@ write_containers_conf() {
 # CAP_SYS_RESOURCE cannot raise limits, and some kernels' cgroups suit only one OCI runtime.
 find_runtime() {
     local dir=$1 image limits='"nofile=1024:1024", "nproc=1024:1024"' attempt
-    image=$("$dir/podman" images --format '{{.ID}}' | head -n 1)
+    image=$("$dir/podman" images --format '{{.ID}}')
+    image=${image%%$'\n'*}
     for attempt in default limits runc; do
         case $attempt in
         default) ;;
@@ -91,7 +92,7 @@ create() {
     local dir archive
     dir=$(mktemp -d "${prefix}XXXXXX")
     # shellcheck disable=SC2064
-    trap "'$0' remove '$dir'" ERR
+    trap "[ \$? -eq 0 ] || '$0' remove '$dir'" EXIT
     identity "${OWNER:-$PPID}" >"$dir/owner"
     write_settings "$dir"
     for archive in "$@"; do

@@ -1,0 +1,187 @@
+//! A node: its folder, its podman, its agent.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use tempfile::TempDir;
+
+use crate::{Daemon, Podman, Reply, free_port, mcp_agent};
+
+/// What differs from a plain node.
+#[derive(Debug, Default, Clone)]
+pub struct AgentOptions {
+    /// Overrides of settings: `MCP_AGENT_<SECTION>_<KEY>` and their values.
+    pub settings: Vec<(String, String)>,
+}
+
+impl AgentOptions {
+    /// Adds an override, named by section and key.
+    #[must_use]
+    pub fn set(mut self, section: &str, key: &str, value: impl Into<String>) -> Self {
+        let name = format!("MCP_AGENT_{section}_{key}").to_uppercase();
+        self.settings.push((name, value.into()));
+        self
+    }
+
+    /// Adds the alert command.
+    #[must_use]
+    pub fn alert_command(self, program: &Path) -> Self {
+        self.set(
+            "monitor",
+            "alert_command",
+            format!("[\"{}\"]", program.display()),
+        )
+    }
+}
+
+/// A node that `mcp-agent init` made, with a podman of its own. The agent runs from
+/// [`start`](Self::start) to [`stop`](Self::stop) or [`kill`](Self::kill).
+#[derive(Debug)]
+pub struct Agent {
+    // Dropped in this order: the agent goes before its containers.
+    server: Option<Daemon>,
+    podman: Podman,
+    name: String,
+    port: u16,
+    options: AgentOptions,
+    dir: TempDir,
+}
+
+impl Agent {
+    /// Makes a node and starts its agent.
+    #[track_caller]
+    pub fn running(name: &str, options: AgentOptions) -> Self {
+        let mut agent = Self::init(name, options);
+        agent.start();
+        agent
+    }
+
+    /// Makes a node; its agent does not run yet.
+    #[track_caller]
+    pub fn init(name: &str, options: AgentOptions) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (podman, port) = (Podman::new(), free_port());
+        let agent = Self {
+            server: None,
+            podman,
+            name: name.to_owned(),
+            port,
+            options,
+            dir,
+        };
+
+        let mut init = agent.command();
+        init.arg("init").arg("--dir").arg(agent.dir());
+        init.args(["--node-name", name, "--address", &agent.address()]);
+        init.arg("--service-root").arg(agent.service_root());
+        init.arg("--run-dir").arg(agent.dir().join("run"));
+        init.args(["--container-runtime", "podman"]);
+        init.args(
+            agent
+                .podman
+                .args()
+                .iter()
+                .map(|arg| format!("--runtime-arg={arg}")),
+        );
+        let env = agent.podman.env().iter();
+        init.args(env.map(|(name, value)| format!("--runtime-env={name}={value}")));
+        init.arg("--bundle").arg(agent.bundle());
+        Reply::of(&mut init).ok();
+        agent
+    }
+
+    /// Starts the agent and waits until it answers.
+    #[track_caller]
+    pub fn start(&mut self) {
+        assert!(self.server.is_none(), "it runs already");
+        let mut serve = self.command();
+        serve.args(["server", "--config"]).arg(self.config());
+        let mut server = Daemon::start(&mut serve, &self.log_file());
+        let address = self.address();
+        server.wait_until("the agent listens", || {
+            std::net::TcpStream::connect(&address).ok()
+        });
+        self.server = Some(server);
+    }
+
+    /// Asks the agent to end, and waits until it has.
+    #[track_caller]
+    pub fn stop(&mut self) -> ExitStatus {
+        self.server.take().expect("it runs").stop()
+    }
+
+    /// Ends the agent without asking (SIGKILL).
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.server.take().expect("it runs").kill();
+    }
+
+    /// The agent's process id.
+    #[track_caller]
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().expect("it runs").pid()
+    }
+
+    /// Runs another of the agent's commands with this node's configuration.
+    #[track_caller]
+    pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Reply {
+        Reply::of(self.command().args(args).arg("--config").arg(self.config()))
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The node's podman.
+    pub fn podman(&self) -> &Podman {
+        &self.podman
+    }
+
+    /// `host:port` of the agent.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The node's folder.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The agent's configuration.
+    pub fn config(&self) -> PathBuf {
+        self.dir().join("mcp-agent.toml")
+    }
+
+    /// Where services have their folders.
+    pub fn service_root(&self) -> PathBuf {
+        self.dir().join("srv")
+    }
+
+    /// The registry.
+    pub fn database(&self) -> PathBuf {
+        self.dir().join("mcp.db")
+    }
+
+    /// What a workstation needs to speak to this node.
+    pub fn bundle(&self) -> PathBuf {
+        self.dir().join(format!("{}.bundle", self.name))
+    }
+
+    /// What the agent has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir().join("agent.log")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(mcp_agent());
+        command.envs(self.options.settings.iter().cloned());
+        command
+    }
+}
