@@ -156,6 +156,13 @@ impl Labels {
         "mcp.revision",
         "mcp.operation",
     ];
+
+    /// The component that they name, where they name one.
+    pub fn key(&self) -> Option<ComponentKey> {
+        let service = self.service.as_deref()?.parse().ok()?;
+        let component = self.component.as_deref()?.parse().ok()?;
+        Some(ComponentKey::new(service, component))
+    }
 }
 
 /// One container as the runtime reported it.

@@ -1,0 +1,75 @@
+//! How the rest of the agent talks to the controller.
+
+use mcp_model::{ComponentKey, ContainerId};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::port::Failure;
+use crate::view::View;
+
+/// Why a key should be looked at. Never what is to be believed about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trigger {
+    /// Something may have happened. Does not defeat a back-off.
+    Hint,
+    /// Intent changed, or an operation was accepted: bypasses a back-off.
+    Intent,
+}
+
+/// What the controller is told from outside.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Keys(Vec<ComponentKey>, Trigger),
+    Container(ContainerId),
+    Changed,
+    Look(oneshot::Sender<Result<(), Failure>>),
+}
+
+/// A cheap handle on a running controller.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) messages: mpsc::Sender<Message>,
+    pub(crate) view: watch::Receiver<View>,
+    pub(crate) progress: watch::Receiver<u64>,
+}
+
+impl Handle {
+    /// Asks for a reconciliation of these keys.
+    pub async fn trigger(&self, keys: Vec<ComponentKey>, trigger: Trigger) {
+        self.send(Message::Keys(keys, trigger)).await;
+    }
+
+    /// Says that something may have happened to a container: its key is looked at without delay.
+    pub async fn container_hint(&self, id: ContainerId) {
+        self.send(Message::Container(id)).await;
+    }
+
+    /// Says that something may have happened somewhere: the runtime is listed soon.
+    pub async fn change_hint(&self) {
+        self.send(Message::Changed).await;
+    }
+
+    /// Lists the runtime once and waits until every key that changed is reconciled (S27).
+    /// Callers that come together share one look.
+    pub async fn look(&self) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Look(reply)).await;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))
+    }
+
+    /// The reconciler's cache. Readers hold their own receiver.
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.view.clone()
+    }
+
+    /// Changes whenever a step of an operation was stored: look into the registry again.
+    pub fn progress(&self) -> watch::Receiver<u64> {
+        self.progress.clone()
+    }
+
+    async fn send(&self, message: Message) {
+        // A stopped controller needs no hints; whoever waits for an answer sees the closed channel.
+        let _ = self.messages.send(message).await;
+    }
+}

@@ -1,0 +1,196 @@
+//! One run of one key: look, remember, decide, act where allowed, tell, publish.
+
+mod absorb;
+mod execute;
+mod look;
+mod tell;
+
+use std::time::Duration;
+
+use mcp_model::{ComponentKey, ContainerId, DriftKind, KeyState, Moment, Observed, OperationId};
+use mcp_plan::drift::{Assessment, Patience, assess};
+use tokio::sync::{Notify, watch};
+use tracing::{debug, warn};
+
+use crate::Ports;
+use crate::handle::Trigger;
+use crate::looks::{Looks, Seen};
+use crate::port::Failure;
+use crate::queue::RunEnd;
+use crate::settings::Settings;
+use crate::view::{Publisher, Standing, Status};
+
+/// Longest run that only looks. The runtime's own deadlines are shorter; this one holds even if
+/// they do not.
+const LOOK_LIMIT: Duration = Duration::from_mins(3);
+
+/// What every run needs. Shared by all of them; owned by the controller.
+pub(crate) struct Reconciler {
+    pub(crate) ports: Ports,
+    pub(crate) settings: Settings,
+    pub(crate) looks: Looks,
+    pub(crate) publisher: Publisher,
+    /// Counts stored steps, for those who wait for an operation.
+    pub(crate) progress: watch::Sender<u64>,
+    /// Wakes the dispatcher: a message was stored.
+    pub(crate) messages: Notify,
+}
+
+/// Why a run could not do what it had to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The registry failed.
+    #[error(transparent)]
+    Store(#[from] Failure),
+    /// The component could not be observed.
+    #[error("cannot observe: {0}")]
+    Unobserved(String),
+    /// The run took longer than anything in it may.
+    #[error("the run did not end within its deadline")]
+    Overdue,
+}
+
+impl Reconciler {
+    /// Runs one key, within a deadline.
+    pub(crate) async fn run(&self, key: &ComponentKey, lane: Trigger) -> RunEnd {
+        match self.reconcile(key, lane).await {
+            Ok(end) => end,
+            Err(error) => {
+                warn!(key = %key, error = %error, "reconciliation failed");
+                RunEnd::Failed
+            }
+        }
+    }
+
+    async fn reconcile(&self, key: &ComponentKey, lane: Trigger) -> Result<RunEnd, RunError> {
+        let mut state = self.ports.store.load(key).await?;
+        if state.record.is_none() {
+            self.nobody_wants(key, &state).await?;
+            return Ok(RunEnd::Done(None));
+        }
+        if let Some(ticket) = state.ticket.take() {
+            if lane == Trigger::Hint {
+                return Ok(RunEnd::HasOperation);
+            }
+            let limit = execute::limit(&ticket);
+            tokio::time::timeout(limit, self.execute(&mut state, ticket))
+                .await
+                .map_err(|_| RunError::Overdue)??;
+            // Once more without the ticket: for the next one in line, and for drift.
+            return Ok(RunEnd::Done(Some(Duration::ZERO)));
+        }
+        let seen = tokio::time::timeout(LOOK_LIMIT, self.look_and_absorb(&mut state, None, None))
+            .await
+            .map_err(|_| RunError::Overdue)??;
+        let recheck = self.judge(&state, &seen).await?;
+        match &seen.observed {
+            Observed::Unknown { why } => Err(RunError::Unobserved(why.clone())),
+            _ => Ok(RunEnd::Done(recheck)),
+        }
+    }
+
+    /// Looks, stores what changed, and publishes it.
+    async fn look_and_absorb(
+        &self,
+        state: &mut KeyState,
+        operation: Option<&OperationId>,
+        made: Option<&ContainerId>,
+    ) -> Result<Seen, RunError> {
+        let Some(record) = &state.record else {
+            return Err(RunError::Unobserved(
+                "the component has no record".to_owned(),
+            ));
+        };
+        let seen = self.look(record, made).await;
+        self.absorb(state, &seen, operation).await?;
+        Ok(seen)
+    }
+
+    /// Compares with intent, tells what has to be told, publishes. Says when to look again.
+    async fn judge(&self, state: &KeyState, seen: &Seen) -> Result<Option<Duration>, RunError> {
+        let Some(record) = &state.record else {
+            return Ok(None);
+        };
+        let now = self.ports.clock.now();
+        let patience = Patience {
+            settle: self.settings.settle,
+            settle_intent: self.settings.settle_intent,
+        };
+        let mut assessment = assess(record, &seen.observed, false, patience, now);
+        add_last_lines(&mut assessment, seen);
+        let told = self.tell(state, &assessment, now).await?;
+        let drift = match &assessment {
+            Assessment::Differs { drift, since, .. } => drift
+                .iter()
+                .map(|drift| Standing {
+                    drift: drift.clone(),
+                    since: *since,
+                    incident: told.drift_incident.clone(),
+                })
+                .collect(),
+            // What cannot be observed is unknown, not drift. Its incident stays open all the same.
+            Assessment::Hold | Assessment::InSync | Assessment::Settling(_) => Vec::new(),
+        };
+        if let [first, ..] = drift.as_slice() {
+            debug!(key = %record.key, cause = %first.drift.cause, "drift stands");
+        }
+        self.publish(state, seen, drift, None, now);
+        let settled = match assessment {
+            Assessment::Settling(due) => Some(now.until(&due)),
+            _ => None,
+        };
+        Ok([settled, told.recheck].into_iter().flatten().min())
+    }
+
+    fn publish(
+        &self,
+        state: &KeyState,
+        seen: &Seen,
+        drift: Vec<Standing>,
+        operation: Option<OperationId>,
+        seen_at: Moment,
+    ) {
+        let Some(record) = state.record.clone() else {
+            return;
+        };
+        let key = record.key.clone();
+        let before = self.publisher.component_status(&key);
+        let mut status = Status {
+            record,
+            observed: seen.observed.clone(),
+            drift,
+            operation,
+            seen_at,
+        };
+        // Only a change is news: the time of a look that found the same is the view's.
+        if let Some(before) = before {
+            let same = Status {
+                seen_at: before.seen_at,
+                ..status.clone()
+            };
+            if same == *before {
+                status = same;
+            }
+        }
+        self.publisher.component(&key, Some(status));
+    }
+
+    /// The record is gone: whatever stood about the key is over.
+    async fn nobody_wants(&self, key: &ComponentKey, state: &KeyState) -> Result<(), RunError> {
+        self.close_all(state, self.ports.clock.now()).await?;
+        self.looks.forget(key);
+        self.publisher.component(key, None);
+        Ok(())
+    }
+}
+
+fn add_last_lines(assessment: &mut Assessment, seen: &Seen) {
+    if let Assessment::Differs { drift, .. } = assessment {
+        for drift in drift
+            .iter_mut()
+            .filter(|drift| drift.kind == DriftKind::State)
+        {
+            drift.cause = mcp_plan::words::with_last_lines(&drift.cause, &seen.last_lines);
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Carrying out an operation's step (S4, S12–S14, S16, S17).
+//!
+//! Look, plan, act, look again, until the plan is empty. Whatever a look cannot tell is stored
+//! before the act that makes it true, so that a killed agent goes on from where the world is.
+
+use std::time::Duration;
+
+use mcp_model::operation::START_BY;
+use mcp_model::{
+    Condition, Container, ContainerId, KeyState, Observed, ObservedState, OperationKind,
+    StepOutcome, StepState, StepUpdate, Ticket,
+};
+use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
+use tracing::{info, warn};
+
+use super::{Reconciler, RunError};
+use crate::looks::Seen;
+use crate::port::{RunRequest, RuntimeFailure};
+
+/// How often a step looks and plans before it is given up. A step needs two or three rounds; more
+/// only after time-outs.
+const MAX_ROUNDS: u32 = 8;
+
+/// What a step may take beyond its own time-outs.
+const SLACK: Duration = Duration::from_mins(5);
+
+/// How long a step may run in one go (S21). It goes on after that, from a fresh look.
+pub(super) fn limit(ticket: &Ticket) -> Duration {
+    ticket.spec.pull_timeout() + ticket.spec.stop_timeout() * 2 + SLACK
+}
+
+/// How a round ended.
+enum Round {
+    /// Look and plan again.
+    Again,
+    /// The goal is reached.
+    Reached,
+    /// It cannot be reached, and why.
+    Lost(String),
+}
+
+/// A step while it is being carried out.
+struct Work {
+    ticket: Ticket,
+    /// A container was made or started by this run of the step.
+    started: bool,
+    /// The container that was made, until it is on record.
+    made: Option<ContainerId>,
+    /// The container that was there when the step began is known to be gone.
+    aside_gone: bool,
+    /// The name turned out to be taken once.
+    name_taken: bool,
+}
+
+impl Reconciler {
+    /// Carries out a step as far as it goes now.
+    pub(super) async fn execute(
+        &self,
+        state: &mut KeyState,
+        ticket: Ticket,
+    ) -> Result<(), RunError> {
+        let now = self.ports.clock.now();
+        let begun = ticket.state == StepState::Running;
+        if !begun && now.since(&ticket.accepted) > START_BY {
+            let late = format!("not begun within {} min", START_BY.as_secs() / 60);
+            return self.settle(&ticket, StepState::Expired, late).await;
+        }
+        info!(
+            key = %ticket.key, operation = %ticket.operation, kind = %ticket.kind, begun,
+            "carrying out a step"
+        );
+        if ticket.kind != OperationKind::Deploy {
+            // What these do depends on what is there now. A deploy replaces whatever is there.
+            self.looks.distrust(&ticket.key);
+        }
+        let mut work = Work {
+            ticket,
+            started: false,
+            made: None,
+            aside_gone: false,
+            name_taken: false,
+        };
+        for _ in 0..MAX_ROUNDS {
+            match self.round(state, &mut work).await? {
+                Round::Again => {}
+                Round::Reached => return self.reached(&work).await,
+                Round::Lost(why) => match Self::way_back(&mut work, why) {
+                    None => {}
+                    Some(why) => return self.settle(&work.ticket, StepState::Failed, why).await,
+                },
+            }
+        }
+        let why = format!("not there after looking {MAX_ROUNDS} times");
+        if work.ticket.progress.took_down {
+            // What was taken down is brought to an end, however long the runtime takes (S13).
+            return Err(RunError::Unobserved(why));
+        }
+        self.settle(&work.ticket, StepState::Failed, why).await
+    }
+
+    async fn round(&self, state: &mut KeyState, work: &mut Work) -> Result<Round, RunError> {
+        let operation = work.ticket.operation.clone();
+        let (seen, aside) = self.look_around(state, work).await?;
+        self.publish(
+            state,
+            &seen,
+            Vec::new(),
+            Some(operation),
+            self.ports.clock.now(),
+        );
+        if let Observed::Unknown { why } = &seen.observed {
+            return self.unobserved(work, why);
+        }
+        remember_old(work, &seen.observed);
+        let goal = Goal::of(&work.ticket);
+        let took_down = work.ticket.progress.took_down;
+        let spec = work.ticket.spec.clone();
+        let situation = Situation {
+            holder: &seen.observed,
+            aside: aside.as_ref(),
+            spec: &spec,
+            took_down,
+        };
+        let actions = match plan(&goal, situation) {
+            Decision::Wait => return self.unobserved(work, "its state cannot be read"),
+            Decision::Done => return Ok(Round::Reached),
+            Decision::Act(actions) => actions,
+        };
+        let makes = actions
+            .iter()
+            .any(|a| matches!(a, Action::Run | Action::Start(_)));
+        if work.started && makes {
+            return Ok(Round::Lost(did_not_come_up(&seen)));
+        }
+        if let (Some(foreign), true) = (&seen.foreign, actions.contains(&Action::Run)) {
+            return Ok(Round::Lost(name_is_held(&work.ticket, foreign)));
+        }
+        self.act(work, actions).await
+    }
+
+    /// Looks at the component's place and, where the step has moved a container away, at that one.
+    /// Both at once: the runtime answers them in one call.
+    async fn look_around(
+        &self,
+        state: &mut KeyState,
+        work: &Work,
+    ) -> Result<(Seen, Option<Container>), RunError> {
+        let operation = work.ticket.operation.clone();
+        let old = work
+            .ticket
+            .progress
+            .old
+            .clone()
+            .filter(|_| !work.aside_gone);
+        let old = old.filter(|_| work.ticket.progress.took_down);
+        let aside = async {
+            match &old {
+                Some(old) => self.ports.runtime.inspect(&old.id).await,
+                None => Ok(None),
+            }
+        };
+        let (seen, aside) = futures::join!(
+            self.look_and_absorb(state, Some(&operation), work.made.as_ref()),
+            aside
+        );
+        let mut seen = seen?;
+        let holder = seen.observed.container().map(|c| c.instance.id.clone());
+        let aside = match aside {
+            Ok(aside) => aside.filter(|c| Some(&c.instance.id) != holder.as_ref()),
+            Err(failure) => {
+                // Half a look is no look.
+                seen.observed = Observed::Unknown {
+                    why: failure.to_string(),
+                };
+                None
+            }
+        };
+        Ok((seen, aside))
+    }
+
+    /// Nothing may be concluded: try again later, but not for ever with nothing taken down.
+    fn unobserved(&self, work: &Work, why: &str) -> Result<Round, RunError> {
+        let waited = self.ports.clock.now().since(&work.ticket.accepted);
+        if waited > START_BY + limit(&work.ticket) && !work.ticket.progress.took_down {
+            return Ok(Round::Lost(format!(
+                "the runtime could not be asked: {why}"
+            )));
+        }
+        Err(RunError::Unobserved(why.to_owned()))
+    }
+
+    async fn act(&self, work: &mut Work, actions: Vec<Action>) -> Result<Round, RunError> {
+        for action in actions {
+            self.announce(work, &action).await?;
+            let result = self.perform(work, &action).await;
+            let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
+            let removes_old = matches!(&action, Action::Remove(id) if Some(id) == old);
+            if result.is_ok() && removes_old && work.ticket.kind == OperationKind::Deploy {
+                // It was set aside: what holds the place now is as it was seen.
+                work.aside_gone = true;
+                continue;
+            }
+            self.looks.distrust(&work.ticket.key);
+            match result {
+                Ok(()) => work.started |= matches!(action, Action::Run | Action::Start(_)),
+                // Nobody knows what it did: look before anything else.
+                Err(RuntimeFailure::TimedOut(why)) => {
+                    warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
+                    return Ok(Round::Again);
+                }
+                Err(RuntimeFailure::NotFound(_)) if action.takes_down() => return Ok(Round::Again),
+                // Somebody took the name since the last look: see who.
+                Err(RuntimeFailure::NameTaken(_)) if !work.name_taken => {
+                    work.name_taken = true;
+                    return Ok(Round::Again);
+                }
+                Err(failure) => return Ok(Round::Lost(failure.to_string())),
+            }
+        }
+        Ok(Round::Again)
+    }
+
+    /// Stores what is about to be done, before it is done.
+    async fn announce(&self, work: &mut Work, action: &Action) -> Result<(), RunError> {
+        let ticket = &mut work.ticket;
+        ticket.state = StepState::Running;
+        ticket.progress.took_down |= action.takes_down();
+        let stopping = match action {
+            Action::Stop { instance, .. } => Some(instance.clone()),
+            _ => None,
+        };
+        self.ports
+            .store
+            .step(StepUpdate {
+                operation: ticket.operation.clone(),
+                key: ticket.key.clone(),
+                phase: action.phase(),
+                progress: ticket.progress.clone(),
+                stopping,
+            })
+            .await?;
+        self.progress.send_modify(|count| *count += 1);
+        Ok(())
+    }
+
+    async fn perform(&self, work: &mut Work, action: &Action) -> Result<(), RuntimeFailure> {
+        let (runtime, ticket) = (&self.ports.runtime, &work.ticket);
+        let name = ticket.key.container_name();
+        match action {
+            Action::Pull { image, limit } => runtime.pull(image, *limit).await,
+            Action::Stop { instance, grace } => runtime.stop(&instance.id, *grace).await,
+            Action::SetAside(id) => runtime.rename(id, &name.set_aside(&ticket.operation)).await,
+            Action::PutBack(id) => runtime.rename(id, name.as_str()).await,
+            Action::Start(id) => runtime.start(id).await,
+            Action::Remove(id) => runtime.remove(id).await,
+            Action::Run => {
+                work.made = Some(self.run_container(ticket).await?);
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the container. A name that a phantom holds is cleared by replacing it, once it was
+    /// confirmed that it is a phantom (S4).
+    async fn run_container(&self, ticket: &Ticket) -> Result<ContainerId, RuntimeFailure> {
+        let mut request = RunRequest {
+            key: ticket.key.clone(),
+            spec: ticket.spec.clone(),
+            revision: ticket.revision,
+            operation: ticket.operation.clone(),
+            replace_phantom: false,
+        };
+        match self.ports.runtime.run(&request).await {
+            Err(RuntimeFailure::NameTaken(why)) => {
+                let name = ticket.key.container_name();
+                if !self.ports.runtime.is_phantom(name.as_str()).await? {
+                    return Err(RuntimeFailure::NameTaken(why));
+                }
+                request.replace_phantom = true;
+                self.ports.runtime.run(&request).await
+            }
+            result => result,
+        }
+    }
+
+    /// Where a replacement failed after the old container was taken down: turn round and bring it
+    /// back (S16). Otherwise, what to report.
+    fn way_back(work: &mut Work, why: String) -> Option<String> {
+        let progress = &mut work.ticket.progress;
+        if let Some(first) = &progress.restoring {
+            return Some(format!(
+                "{first}; and the old container could not be brought back: {why}"
+            ));
+        }
+        let replaces = work.ticket.kind == OperationKind::Deploy;
+        if !(replaces && progress.took_down && progress.old.is_some()) {
+            return Some(why);
+        }
+        warn!(key = %work.ticket.key, why, "bringing the old container back");
+        progress.restoring = Some(why);
+        work.started = false;
+        work.made = None;
+        None
+    }
+
+    async fn reached(&self, work: &Work) -> Result<(), RunError> {
+        match &work.ticket.progress.restoring {
+            Some(why) => {
+                let why = format!("{why}; the old container was put back");
+                self.settle(&work.ticket, StepState::Failed, why).await
+            }
+            None => {
+                self.settle(&work.ticket, StepState::Succeeded, String::new())
+                    .await
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        ticket: &Ticket,
+        state: StepState,
+        error: String,
+    ) -> Result<(), RunError> {
+        info!(
+            key = %ticket.key, operation = %ticket.operation, kind = %ticket.kind, outcome = %state,
+            error, "step settled"
+        );
+        self.ports
+            .store
+            .settle(StepOutcome {
+                operation: ticket.operation.clone(),
+                key: ticket.key.clone(),
+                state,
+                error,
+                at: self.ports.clock.now(),
+            })
+            .await?;
+        self.progress.send_modify(|count| *count += 1);
+        Ok(())
+    }
+}
+
+/// Fixes, before the first act, which life was there when the step began (S14).
+fn remember_old(work: &mut Work, holder: &Observed) {
+    let ticket = &mut work.ticket;
+    if ticket.state == StepState::Running || ticket.progress.old.is_some() {
+        return;
+    }
+    if let Some(container) = holder.container() {
+        ticket.progress.old = Some(container.instance.clone());
+        ticket.progress.old_was_running = holder.state() == ObservedState::Running;
+    }
+}
+
+fn did_not_come_up(seen: &Seen) -> String {
+    let words = match seen.observed.container() {
+        Some(container) => words::death(container),
+        None => "its container is gone".to_owned(),
+    };
+    let words = words::with_last_lines(&words, &seen.last_lines);
+    let created = matches!(
+        &seen.observed,
+        Observed::Present {
+            condition: Some(Condition::Created),
+            ..
+        }
+    );
+    match (created, words.is_empty()) {
+        (true, _) => "started, but never came up".to_owned(),
+        (false, true) => "started, but does not run".to_owned(),
+        (false, false) => format!("started, but did not stay up: {words}"),
+    }
+}
+
+fn name_is_held(ticket: &Ticket, foreign: &Container) -> String {
+    format!(
+        "the name {} is held by container {}, which is not MCP's: adopt it or rename it",
+        ticket.key.container_name(),
+        foreign.instance.id.short(),
+    )
+}

@@ -1,0 +1,103 @@
+//! What readers see: the reconciler's cache, published through a `watch` channel.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mcp_model::{
+    ComponentKey, ComponentRecord, Container, Drift, IncidentId, Moment, Observed, OperationId,
+};
+use tokio::sync::watch;
+
+/// Most foreign containers that are remembered (S5).
+pub const MAX_FOREIGN: usize = 200;
+
+/// Everything that the controller knows, as of its last reconciliations.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// One entry per key that has a record.
+    pub components: BTreeMap<ComponentKey, Arc<Status>>,
+    /// Containers that nobody gave to MCP, by name; at most [`MAX_FOREIGN`].
+    pub foreign: Vec<Container>,
+    /// How many more there are.
+    pub foreign_omitted: usize,
+    /// When the last complete look at the runtime began.
+    pub observed_at: Option<Moment>,
+    /// Why the last look failed, if it did.
+    pub observation_error: Option<String>,
+}
+
+/// One component as last reconciled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// What is stored of it, intent included.
+    pub record: ComponentRecord,
+    /// What was seen. Unlike the record's last observation it may be unknown.
+    pub observed: Observed,
+    /// What differs.
+    pub drift: Vec<Standing>,
+    /// The operation that is open on it.
+    pub operation: Option<OperationId>,
+    /// When the look that this rests on began.
+    pub seen_at: Moment,
+}
+
+/// A difference that stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The difference.
+    pub drift: Drift,
+    /// Since when.
+    pub since: Moment,
+    /// The incident that it belongs to, once there is one.
+    pub incident: Option<IncidentId>,
+}
+
+/// The one writer of the view.
+#[derive(Debug)]
+pub(crate) struct Publisher(watch::Sender<View>);
+
+impl Publisher {
+    pub(crate) fn new() -> (Self, watch::Receiver<View>) {
+        let (sender, receiver) = watch::channel(View::default());
+        (Self(sender), receiver)
+    }
+
+    /// Publishes one key's status; wakes readers only where something changed.
+    pub(crate) fn component(&self, key: &ComponentKey, status: Option<Status>) {
+        self.0.send_if_modified(|view| match status {
+            Some(status) => {
+                if view.components.get(key).is_some_and(|old| **old == status) {
+                    return false;
+                }
+                view.components.insert(key.clone(), Arc::new(status));
+                true
+            }
+            None => view.components.remove(key).is_some(),
+        });
+    }
+
+    /// What is published about a key.
+    pub(crate) fn component_status(&self, key: &ComponentKey) -> Option<Arc<Status>> {
+        self.0.borrow().components.get(key).cloned()
+    }
+
+    /// Every key that has something published.
+    pub(crate) fn keys(&self) -> Vec<ComponentKey> {
+        self.0.borrow().components.keys().cloned().collect()
+    }
+
+    /// Containers that are some component's, by the components' records.
+    pub(crate) fn owned(&self) -> std::collections::HashSet<mcp_model::ContainerId> {
+        let view = self.0.borrow();
+        let ids = view.components.values().flat_map(|status| {
+            let holder = status.observed.container().map(|c| c.instance.id.clone());
+            [status.record.container.clone(), holder]
+        });
+        ids.flatten().collect()
+    }
+
+    /// Publishes what is not about one key: a complete look, or its failure.
+    pub(crate) fn look(&self, update: impl FnOnce(&mut View)) {
+        self.0.send_modify(update);
+    }
+}
