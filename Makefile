@@ -12,7 +12,7 @@ CHECKED := --workspace --all-targets $(E2E)
 .PHONY: help all build vet fmt lint check test demo bench docs deny proto-lint mcp mcp-agent deps clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 all: check mcp mcp-agent ## check, then both binaries in release mode
 

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 use crate::{Daemon, Podman, Reply, free_port, mcp_agent};
@@ -165,6 +167,24 @@ impl Agent {
         self.dir().join("mcp.db")
     }
 
+    /// What a query of the registry gives, each row as its columns joined by `|`.
+    #[track_caller]
+    pub fn rows(&self, query: &str) -> Vec<String> {
+        let database =
+            Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .expect("the registry can be read beside the agent");
+        let mut statement = database.prepare(query).expect("the query is right");
+        let columns = statement.column_count();
+        let rows = statement.query_map([], |row| {
+            let text = |column| Ok(plain(row.get_ref(column)?));
+            (0..columns).map(text).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let rows = rows
+            .expect("the query runs")
+            .map(|row| row.expect("a row is readable").join("|"));
+        rows.collect()
+    }
+
     /// What a workstation needs to speak to this node.
     pub fn bundle(&self) -> PathBuf {
         self.dir().join(format!("{}.bundle", self.name))
@@ -183,5 +203,16 @@ impl Agent {
         let mut command = Command::new(mcp_agent());
         command.envs(self.options.settings.iter().cloned());
         command
+    }
+}
+
+fn plain(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "null".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
     }
 }

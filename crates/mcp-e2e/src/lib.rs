@@ -18,6 +18,7 @@
 mod agent;
 mod alerts;
 mod binaries;
+mod definition;
 mod image_registry;
 mod net;
 mod podman;
@@ -28,6 +29,7 @@ mod workstation;
 pub use agent::{Agent, AgentOptions};
 pub use alerts::Alerts;
 pub use binaries::{mcp, mcp_agent, repository};
+pub use definition::{Component, definition};
 pub use image_registry::ImageRegistry;
 pub use net::{free_port, http_get};
 pub use podman::Podman;

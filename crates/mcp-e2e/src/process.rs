@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 use crate::until;
 
 /// What a command said.
@@ -119,7 +121,7 @@ impl Daemon {
     /// Asks it to end (SIGTERM), and waits until it has.
     #[track_caller]
     pub fn stop(mut self) -> ExitStatus {
-        self.signal("TERM");
+        self.signal(Signal::TERM);
         until("the process ends", || self.ended())
     }
 
@@ -128,12 +130,11 @@ impl Daemon {
         self.end();
     }
 
-    /// Sends it a signal by name, without the `SIG`.
+    /// Sends it a signal.
     #[track_caller]
-    pub fn signal(&self, name: &str) {
-        // Through the command, since sending a signal is unsafe code and that is forbidden here.
-        let mut kill = Command::new("kill");
-        Reply::of(kill.arg(format!("-{name}")).arg(self.pid().to_string())).ok();
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a child that was not waited for");
     }
 
     fn end(&mut self) {

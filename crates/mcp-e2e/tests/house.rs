@@ -105,8 +105,10 @@ fn every_test_that_the_documents_name_exists() {
 fn documents() -> Vec<String> {
     let entries = fs::read_dir(repository().join("docs")).expect("the project has documents");
     let names = entries.map(|entry| entry.expect("it is readable").file_name());
-    let paths = names.map(|name| format!("docs/{}", name.to_string_lossy()));
-    paths.filter(|path| path.ends_with(".md")).collect()
+    let texts = names.filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "md"));
+    texts
+        .map(|name| format!("docs/{}", name.to_string_lossy()))
+        .collect()
 }
 
 fn read(path: &str) -> String {
