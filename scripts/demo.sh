@@ -124,7 +124,7 @@ keep() {
     cat >"$work/remove" <<EOF
 #!/bin/sh
 kill $agent 2>/dev/null
-while kill -0 $agent 2>/dev/null; do sleep 0.1; done
+while [ -e /proc/$agent/exe ]; do sleep 0.1; done
 '$here/private-podman.sh' remove '$podman'
 rm -rf '$work'
 EOF
@@ -180,7 +180,7 @@ set_the_stage() {
 define_the_service() {
     mkdir -p "$services"
     sed -e "s/127.0.0.1:8080:/127.0.0.1:$web:/" -e "s/127.0.0.1:8081:/127.0.0.1:$greeter:/" \
-        -e '/^# One service/d' examples/services/hello.toml >"$services/hello.toml"
+        -e "1d" examples/demo/hello.toml >"$services/hello.toml"
 }
 
 # --- the story ---------------------------------------------------------------------------------

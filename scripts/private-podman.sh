@@ -116,16 +116,19 @@ remove() {
         "$dir/podman" rm --all --force --time 0 >/dev/null 2>&1 || true
     fi
     # What podman could not end is known by the folder's name in its arguments.
-    while read -r pid; do
+    for pid in $(monitors "$dir"); do
         kill -KILL "$pid" 2>/dev/null || true
-    done < <(monitors "$dir"; cat "$dir/t/pause.pid" 2>/dev/null || true)
+    done
     unmount_below "$dir"
-    if [ "$(id -u)" -eq 0 ]; then
-        rm -rf "$dir"
-    else
-        # Files in layers belong to ids that only the user's namespace may touch.
-        rm -rf "$dir" 2>/dev/null || podman unshare rm -rf "$dir"
+    if [ "$(id -u)" -ne 0 ]; then
+        # Files in layers belong to ids that only the user's own namespace may touch.
+        "$dir/podman" unshare rm -rf "$dir/r" "$dir/rr" 2>/dev/null || true
+        # The process that holds that namespace.
+        if pid=$(cat "$dir/t/pause.pid" 2>/dev/null); then
+            kill -KILL "$pid" 2>/dev/null || true
+        fi
     fi
+    rm -rf "$dir"
 }
 
 monitors() {
