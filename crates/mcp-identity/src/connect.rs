@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mcp_model::text::escape;
 use rustls::{AlertDescription, CertificateError, ClientConfig};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -283,6 +284,12 @@ async fn secure(
     Ok(stream)
 }
 
+/// A name of a certificate without the verifier's wrapping: `DnsName("a")`, `IpAddress(::1)`.
+fn bare_name(name: &str) -> String {
+    let inner = name.split_once('(').map_or(name, |(_, inner)| inner);
+    escape(inner.trim_end_matches(')').trim_matches('"')).into_owned()
+}
+
 /// What a failed handshake means.
 fn explain(address: &str, expected: &str, source: io::Error) -> ConnectError {
     let address = address.to_owned();
@@ -332,7 +339,7 @@ fn refused_certificate(
         CertificateError::NotValidForNameContext { presented, .. } => ConnectError::WrongName {
             address,
             expected: expected.to_owned(),
-            presented: presented.clone(),
+            presented: presented.iter().map(|name| bare_name(name)).collect(),
             source,
         },
         CertificateError::Expired => ConnectError::ExpiredCertificate {
