@@ -32,7 +32,7 @@ pub use binaries::{mcp, mcp_agent, repository};
 pub use definition::{Component, definition};
 pub use image_registry::ImageRegistry;
 pub use net::{free_port, http_get};
-pub use podman::Podman;
+pub use podman::{Broken, Podman};
 pub use process::{Daemon, Reply};
 pub use wait::until;
 pub use workstation::Workstation;

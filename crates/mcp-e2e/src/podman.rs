@@ -95,12 +95,35 @@ impl Podman {
         names
     }
 
+    /// Makes every call fail until the guard is dropped.
+    #[must_use]
+    pub fn break_it(&self) -> Broken {
+        let settings = self.dir.join("containers.conf");
+        let text = fs::read_to_string(&settings).expect("the script wrote it");
+        fs::write(&settings, "this is not TOML").expect("its folder is writable");
+        Broken { settings, text }
+    }
+
     /// Lets it speak plain HTTP to the image registry at `address`.
     pub fn trust(&self, address: &str) {
         let entry = format!(
             "unqualified-search-registries = []\n[[registry]]\nlocation = \"{address}\"\ninsecure = true\n"
         );
         fs::write(self.dir.join("registries.conf"), entry).expect("its folder is writable");
+    }
+}
+
+/// A podman whose every call fails. Dropping it mends it; containers are not touched.
+#[derive(Debug)]
+pub struct Broken {
+    settings: PathBuf,
+    text: String,
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        // Where the folder is gone there is nothing to mend.
+        let _ = fs::write(&self.settings, &self.text);
     }
 }
 
