@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use mcp_model::spec::check_container_names;
 use mcp_model::{
-    ComponentKey, OperationId, OperationRequest, Origin, Request, ServiceName, ServiceSpec, Stamp,
+    ComponentKey, ComponentName, OperationId, OperationRequest, Origin, Request, ServiceName,
+    ServiceSpec, Stamp,
 };
 
 use super::spec::service_from_wire;
@@ -45,13 +46,27 @@ pub struct SyncIntent {
     pub message: String,
 }
 
+/// What a preview is asked of. It opens no operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlanIntent {
+    /// Of a sync.
+    Sync(SyncIntent),
+    /// Of a deploy.
+    Deploy {
+        /// The whole service.
+        service: ServiceSpec,
+        /// The component to deploy; all where absent.
+        only: Option<ComponentName>,
+    },
+}
+
 /// Which events to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventsQuery {
     /// Of one service only.
     pub service: Option<ServiceName>,
     /// Of one component of it only.
-    pub component: Option<mcp_model::ComponentName>,
+    pub component: Option<ComponentName>,
     /// Not older than this.
     pub since: Option<Stamp>,
     /// At most this many, newest first.
@@ -90,11 +105,21 @@ fn asked(operation_id: &str, message: String, request: Request) -> Result<Asked,
 
 /// A deploy. The component, where one is named, must be one of the service's.
 pub fn deploy(wire: v1::DeployRequest) -> Result<Asked, InvalidField> {
-    let service = wire
-        .service
-        .ok_or_else(|| InvalidField::new("service", "it must be set"))?;
+    let (service, only) = target(wire.service, &wire.component)?;
+    asked(
+        &wire.operation_id,
+        wire.message,
+        Request::Deploy { service, only },
+    )
+}
+
+fn target(
+    service: Option<v1::ServiceSpec>,
+    component: &str,
+) -> Result<(ServiceSpec, Option<ComponentName>), InvalidField> {
+    let service = service.ok_or_else(|| InvalidField::new("service", "it must be set"))?;
     let service = service_from_wire(service).map_err(|e| e.within("service"))?;
-    let only = field::optional("component", &wire.component)?;
+    let only = field::optional("component", component)?;
     if let Some(name) = only
         .as_ref()
         .filter(|name| !service.components.contains_key(name))
@@ -102,11 +127,21 @@ pub fn deploy(wire: v1::DeployRequest) -> Result<Asked, InvalidField> {
         let why = format!("service {} has no component {name}", service.name);
         return Err(InvalidField::new("component", why));
     }
-    asked(
-        &wire.operation_id,
-        wire.message,
-        Request::Deploy { service, only },
-    )
+    Ok((service, only))
+}
+
+/// A preview. An operation id, if there is one, plays no part.
+pub fn plan(wire: v1::PlanRequest) -> Result<PlanIntent, InvalidField> {
+    use v1::plan_request::Intent;
+    match wire.intent {
+        None => Err(InvalidField::new("intent", "sync or deploy must be set")),
+        Some(Intent::Sync(wire)) => sync(wire)
+            .map(PlanIntent::Sync)
+            .map_err(|e| e.within("sync")),
+        Some(Intent::Deploy(wire)) => target(wire.service, &wire.component)
+            .map(|(service, only)| PlanIntent::Deploy { service, only })
+            .map_err(|e| e.within("deploy")),
+    }
 }
 
 /// A stop.

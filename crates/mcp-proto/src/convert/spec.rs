@@ -155,9 +155,10 @@ fn environment(texts: &[String]) -> Result<BTreeMap<EnvName, String>, InvalidFie
         let (name, value) = text
             .split_once('=')
             .ok_or_else(|| refuse("it must read KEY=value".to_owned()))?;
+        // A value whose name was forgotten may have an '=' of its own, so names are not repeated.
         let name: EnvName = name
             .parse()
-            .map_err(|why: mcp_model::SpecError| refuse(why.to_string()))?;
+            .map_err(|_| refuse("its name must be letters, digits and '_'".to_owned()))?;
         if let Some(why) = refusal_of(value) {
             return Err(refuse(format!("the value of {name}: {why}")));
         }
