@@ -13,6 +13,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::write(&out, public.encode_to_vec())?;
 
     let all = protox::compile(["mcp/v1/agent.proto", "mcp/v1/local.proto"], [&root])?;
-    tonic_prost_build::configure().compile_fds(all)?;
+    tonic_prost_build::configure()
+        // Holds a secret; its `Debug` is written by hand.
+        .skip_debug(["mcp.v1.IssueTokenResponse"])
+        .compile_fds(all)?;
     Ok(())
 }

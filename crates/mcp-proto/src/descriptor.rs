@@ -25,12 +25,12 @@ impl Method {
     }
 }
 
-/// The descriptors that the code was generated from.
+/// The published descriptors.
 pub fn file_descriptor_set() -> FileDescriptorSet {
     FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("the build wrote them")
 }
 
-/// Every RPC of the protocol.
+/// Every RPC that is published: all but those of the node's own socket.
 pub fn methods() -> Vec<Method> {
     let mut methods = Vec::new();
     for file in file_descriptor_set().file {

@@ -20,7 +20,17 @@ pub mod v1 {
     tonic::include_proto!("mcp.v1");
 }
 
-/// The encoded `FileDescriptorSet` of `mcp.v1`, for reflection and for tests that enumerate RPCs.
+impl std::fmt::Debug for v1::IssueTokenResponse {
+    /// Without the token: what is logged or printed by accident must not be one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IssueTokenResponse")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The encoded `FileDescriptorSet` of `mcp.v1`, for reflection and for tests that enumerate
+/// RPCs. What only the node's own socket serves is not in it.
 pub const FILE_DESCRIPTOR_SET: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/mcp_descriptor.bin"));
 

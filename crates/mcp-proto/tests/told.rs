@@ -343,3 +343,16 @@ fn an_operation_sums_up_what_failed_in_it() {
         ("setting-aside", "desired stopped", 3)
     );
 }
+
+#[test]
+fn a_token_on_its_way_to_the_operator_shows_in_no_debug_text() {
+    let response = mcp_proto::v1::IssueTokenResponse {
+        token: "mcp_canary".into(),
+        info: None,
+    };
+    let text = format!("{response:?} {:?}", tonic::Response::new(response.clone()));
+    assert!(
+        text.contains("IssueTokenResponse") && !text.contains("canary"),
+        "{text}"
+    );
+}
