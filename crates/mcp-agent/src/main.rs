@@ -1,2 +1,5 @@
-//! The agent daemon.
-fn main() {}
+//! The agent's binary.
+
+fn main() -> std::process::ExitCode {
+    mcp_agent::cli::main()
+}

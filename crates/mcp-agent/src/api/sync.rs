@@ -1,0 +1,108 @@
+//! Sync: intent only, all of the request or none of it (S8).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_controller::port::Clock;
+use mcp_controller::{Handle, Trigger};
+use mcp_proto::convert::request;
+use mcp_proto::v1;
+use mcp_registry::{Registry, SyncOutcome, SyncRequest};
+use tokio_util::task::TaskTracker;
+use tonic::{Request, Status};
+
+use super::{Policy, answer, origin};
+
+/// How long the look that follows a sync may take: it shows what else runs on the node, and a
+/// runtime that hangs must not make intent look lost.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What a sync needs.
+pub struct Sync {
+    registry: Registry,
+    controller: Handle,
+    policy: Arc<Policy>,
+    clock: Arc<dyn Clock>,
+    accepting: TaskTracker,
+}
+
+impl Sync {
+    /// A sync runs on `accepting`, whatever its caller does meanwhile.
+    pub fn new(
+        registry: Registry,
+        controller: Handle,
+        policy: Arc<Policy>,
+        clock: Arc<dyn Clock>,
+        accepting: TaskTracker,
+    ) -> Self {
+        Self {
+            registry,
+            controller,
+            policy,
+            clock,
+            accepting,
+        }
+    }
+
+    pub(super) async fn sync_desired_state(
+        &self,
+        request: Request<v1::SyncDesiredStateRequest>,
+    ) -> Result<v1::SyncDesiredStateResponse, Status> {
+        let origin = origin(&request, "SyncDesiredState")?;
+        let intent = request::sync(request.into_inner())?;
+        for service in &intent.services {
+            self.policy.admit(service, None)?;
+        }
+        let request = SyncRequest {
+            services: intent.services,
+            origin,
+            message: intent.message,
+            at: self.clock.now(),
+        };
+        let storing = store(self.registry.clone(), self.controller.clone(), request);
+        let outcome = self
+            .accepting
+            .spawn(storing)
+            .await
+            .map_err(|_| Status::internal("storing the intent ended halfway"))??;
+        if !matches!(
+            tokio::time::timeout(LOOK, self.controller.look()).await,
+            Ok(Ok(()))
+        ) {
+            tracing::warn!("intent is stored, but the runtime could not be looked at");
+        }
+        Ok(to_wire(outcome))
+    }
+}
+
+async fn store(
+    registry: Registry,
+    controller: Handle,
+    request: SyncRequest,
+) -> Result<SyncOutcome, Status> {
+    let outcome = registry.sync(request).await.map_err(answer::refused)?;
+    controller
+        .trigger(outcome.keys.clone(), Trigger::Intent)
+        .await;
+    Ok(outcome)
+}
+
+fn to_wire(outcome: SyncOutcome) -> v1::SyncDesiredStateResponse {
+    let results = outcome
+        .services
+        .into_iter()
+        .map(|service| v1::ServiceSyncResult {
+            name: service.name.to_string(),
+            changed: service.changed,
+            summary: service.summary,
+            orphaned: service.orphaned.iter().map(ToString::to_string).collect(),
+        });
+    v1::SyncDesiredStateResponse {
+        results: results.collect(),
+        unmentioned: outcome
+            .unmentioned
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    }
+}

@@ -1,0 +1,86 @@
+//! The commands of `mcp-agent`. Arguments are parsed before anything else is touched.
+
+mod check;
+mod init;
+mod out;
+mod server;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The agent of one node: runs its containers, watches them, says when they drift.
+#[derive(Debug, Parser)]
+#[command(name = "mcp-agent", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent
+    Server(ConfigFile),
+    /// Make a node: directories, certificates, configuration, registry and first admin token
+    Init(Box<init::Arguments>),
+    /// Issue, list and revoke the node's own tokens, whether the agent runs or not
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Say what the configuration means, and whether it can be used
+    CheckConfig(ConfigFile),
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The agent's configuration
+    #[arg(long, value_name = "FILE", default_value = "/srv/mcp/mcp-agent.toml")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> anyhow::Result<mcp_config::agent::AgentConfig> {
+        Ok(mcp_config::agent::AgentConfig::load(
+            &self.config,
+            mcp_config::environment(),
+        )?)
+    }
+}
+
+/// Runs one command line. Exit codes: 0 fine, 1 failed, 2 usage.
+pub fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Server(config) => server::run(&config),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Token(command) => token::run(&command),
+        Command::CheckConfig(config) => check::run(&config),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A runtime for commands that do one thing and end.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,87 @@
+//! One RPC's line in the audit log.
+
+use mcp_identity::Caller;
+use mcp_model::text::{escape, shorten};
+use tonic::Code;
+use tonic::body::Body;
+use tonic::codegen::http;
+use tracing::info;
+
+use crate::serve::Peer;
+
+/// The target of the audit log; the log's level never filters it out.
+pub const TARGET: &str = "audit";
+
+/// Longest method that is logged, in characters: unknown methods are the caller's own words.
+const MAX_METHOD: usize = 200;
+
+/// What is known of an RPC so far. Dropped without an outcome, it tells that the caller left.
+pub(super) struct Record {
+    method: String,
+    peer: String,
+    caller: String,
+    told: bool,
+}
+
+impl Record {
+    pub(super) fn new(path: &str, peer: Option<Peer>) -> Self {
+        Self {
+            method: escape(&shorten(path, MAX_METHOD)).into_owned(),
+            peer: peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()),
+            caller: String::new(),
+            told: false,
+        }
+    }
+
+    pub(super) fn admitted(&mut self, caller: &Caller) {
+        self.caller = caller.subject.to_string();
+    }
+
+    pub(super) fn refused(&mut self, caller: Option<&Caller>, code: Code, refusals: u64) {
+        if let Some(caller) = caller {
+            self.admitted(caller);
+        }
+        self.told = true;
+        info!(
+            target: TARGET,
+            method = %self.method,
+            caller = %self.caller,
+            peer = %self.peer,
+            outcome = ?code,
+            refusals,
+            "rpc refused"
+        );
+    }
+
+    /// Unary failures are in the headers; a stream's own end comes later and is not waited for.
+    pub(super) fn answered(&mut self, response: Option<&http::Response<Body>>) {
+        let outcome = match response {
+            None => Code::Internal,
+            Some(response) => response
+                .headers()
+                .get("grpc-status")
+                .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes())),
+        };
+        self.tell(&format!("{outcome:?}"));
+    }
+
+    fn tell(&mut self, outcome: &str) {
+        self.told = true;
+        info!(
+            target: TARGET,
+            method = %self.method,
+            caller = %self.caller,
+            peer = %self.peer,
+            outcome,
+            "rpc"
+        );
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if !self.told {
+            self.tell("CallerLeft");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The composition root: puts one node's parts together and takes them apart again.
+//!
+//! ```text
+//!  Opened (lock, registry)  ──►  start(World)  ──►  Running (tasks)  ──►  stop
+//! ```
+//!
+//! Opening comes first because the runtime must know the agent's instance id, which the registry
+//! holds. `main` and the tests go through the same steps and differ in the world only.
+
+mod assemble;
+mod families;
+mod running;
+mod world;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use mcp_config::agent::{AgentConfig, Provider};
+use mcp_controller::port::Clock;
+use mcp_registry::{Options, Registry};
+use tracing::{info, warn};
+
+pub use running::Running;
+pub use world::{HintFeed, World, podman_args};
+
+use crate::adapters::clock::SystemClock;
+use crate::api::Policy;
+use crate::lock::Lock;
+
+/// A node whose lock is held and whose registry is open.
+pub struct Opened {
+    config: AgentConfig,
+    lock: Lock,
+    registry: Registry,
+    instance: String,
+    policy: Arc<Policy>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Opened {
+    /// Takes the lock and opens the registry. Nothing is served yet.
+    pub async fn open(config: AgentConfig) -> anyhow::Result<Self> {
+        if config.provider() == Provider::Mcias {
+            bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
+        }
+        let lock = Lock::take(&config.database.path)?;
+        let registry = Registry::open(&config.database.path, &Options::default())?;
+        let instance = registry
+            .instance_id()
+            .await
+            .context("cannot tell who this agent is")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let interrupted = registry.interrupt_audits(clock.now().wall).await?;
+        if interrupted > 0 {
+            warn!(
+                calls = interrupted,
+                "calls were interrupted when the agent last ended"
+            );
+        }
+        info!(node = %config.agent.node_name, instance, "registry is open");
+        let policy = Arc::new(Policy::of(&config));
+        Ok(Self {
+            config,
+            lock,
+            registry,
+            instance,
+            policy,
+            clock,
+        })
+    }
+
+    /// The agent's instance id (S3).
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The configured runtime as this agent's world.
+    pub async fn podman(&self) -> World {
+        World::podman(
+            &self.config,
+            self.instance.clone(),
+            self.policy.mounts.clone(),
+        )
+        .await
+    }
+
+    /// Starts everything in `world`.
+    pub async fn start(self, world: World) -> anyhow::Result<Running> {
+        assemble::start(self, world).await
+    }
+}

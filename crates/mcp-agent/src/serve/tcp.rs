@@ -1,0 +1,104 @@
+//! TLS 1.3 over TCP.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::connection::{Connection, Peer};
+use super::{FrontError, limits};
+
+/// How long accepting pauses after it failed: out of descriptors, it would fail again at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener of the network's front door.
+#[derive(Debug)]
+pub struct TcpFront {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl TcpFront {
+    /// Listens on `address`.
+    pub async fn bind(address: SocketAddr) -> Result<Self, FrontError> {
+        let failed = |source: std::io::Error| match source.kind() {
+            std::io::ErrorKind::AddrInUse => FrontError::InUse {
+                address: address.to_string(),
+            },
+            _ => FrontError::Listen {
+                address: address.to_string(),
+                source,
+            },
+        };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens; tells the port where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts until `stop` is cancelled; then the port is free again.
+    pub async fn accept(
+        self,
+        tls: Arc<ServerConfig>,
+        ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
+        stop: CancellationToken,
+    ) {
+        let acceptor = TlsAcceptor::from(tls);
+        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let mut handshakes = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = handshakes.join_next() => {}
+                accepted = self.listener.accept(), if handshakes.len() < limits::HANDSHAKES => {
+                    match (accepted, Arc::clone(&connections).try_acquire_owned()) {
+                        (Ok((stream, peer)), Ok(permit)) => {
+                            handshakes.spawn(handshake(acceptor.clone(), stream, peer, permit, ready.clone()));
+                        }
+                        (Ok((_, peer)), Err(_)) => warn!(%peer, "too many connections; turned away"),
+                        (Err(error), _) => {
+                            warn!(%error, "cannot accept a connection");
+                            tokio::time::sleep(PAUSE).await;
+                        }
+                    }
+                }
+            }
+        }
+        handshakes.shutdown().await;
+    }
+}
+
+async fn handshake(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: OwnedSemaphorePermit,
+    ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%peer, %error, "cannot set TCP_NODELAY");
+    }
+    match tokio::time::timeout(limits::HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            // Closed only when the server is about to stop.
+            let _ = ready
+                .send(Connection::new(stream, Peer::Net(peer), permit))
+                .await;
+        }
+        Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
+        Err(_) => debug!(%peer, "TLS handshake took too long"),
+    }
+}

@@ -1,0 +1,113 @@
+//! The node's own socket (S40, S41): break-glass, and how offline commands reach a running agent.
+
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::connection::{Connection, Peer};
+use super::{FrontError, limits};
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener of the node's front door.
+#[derive(Debug)]
+pub struct UnixFront {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl UnixFront {
+    /// The socket's path within a run directory.
+    pub fn path_in(run_dir: &Path) -> PathBuf {
+        run_dir.join("agent.sock")
+    }
+
+    /// Listens in `run_dir`, which becomes 0700. The caller holds the agent's lock, so a socket
+    /// that is there is a dead agent's.
+    pub fn bind(run_dir: &Path) -> Result<Self, FrontError> {
+        private_dir(run_dir)?;
+        let path = Self::path_in(run_dir);
+        let failed = |source| FrontError::Listen {
+            address: path.display().to_string(),
+            source,
+        };
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path })
+    }
+
+    /// Accepts until `stop` is cancelled, then removes the socket.
+    pub async fn accept(
+        self,
+        ready: mpsc::Sender<Connection<UnixStream>>,
+        stop: CancellationToken,
+    ) {
+        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    warn!(%error, "cannot accept a local connection");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
+                warn!("too many local connections; turned away");
+                continue;
+            };
+            match stream.peer_cred() {
+                Ok(who) => {
+                    let peer = Peer::Local {
+                        uid: who.uid(),
+                        pid: who.pid(),
+                    };
+                    let _ = ready.send(Connection::new(stream, peer, permit)).await;
+                }
+                Err(error) => debug!(%error, "cannot tell who connected locally"),
+            }
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            debug!(%error, "cannot remove the socket");
+        }
+    }
+}
+
+/// Makes `path` a directory that only this user can enter.
+fn private_dir(path: &Path) -> Result<(), FrontError> {
+    let failed = |source| FrontError::RunDir {
+        path: path.display().to_string(),
+        source,
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed)?;
+    let meta = std::fs::symlink_metadata(path).map_err(failed)?;
+    let own = rustix::process::geteuid().as_raw();
+    if !meta.is_dir() || meta.uid() != own {
+        return Err(FrontError::Foreign {
+            path: path.display().to_string(),
+            owner: meta.uid(),
+        });
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
+}
