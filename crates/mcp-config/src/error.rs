@@ -53,6 +53,9 @@ pub enum ConfigError {
     /// There is no home directory to find the default file in.
     #[error("cannot find the configuration: neither XDG_CONFIG_HOME nor HOME is set; use --config")]
     NoHome,
+    /// A path that cannot stand in a configuration.
+    #[error("{} is not UTF-8 and cannot stand in a configuration", .0.display())]
+    NotUtf8(PathBuf),
     /// A node is configured already.
     #[error("node {0} is configured already")]
     NodeExists(mcp_model::NodeName),

@@ -10,6 +10,10 @@
 pub mod agent;
 pub mod cli;
 mod error;
+mod file;
+mod reader;
+mod section;
+mod values;
 
 pub use error::{ConfigError, Place, Problem};
 

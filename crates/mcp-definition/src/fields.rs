@@ -10,6 +10,9 @@ use mcp_model::text::{escape, shorten};
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
+/// Longest key that is shown in full and compared with others, in bytes.
+const LONGEST_KEY: usize = 64;
+
 /// A key that a table may hold, and how it is written.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -175,7 +178,7 @@ impl<'a, 'i> Fields<'a, 'i> {
                 self.closest(name)
                     .map(|close| format!("did you mean `{close}`?"))
             };
-            let shown = shorten(name, 60);
+            let shown = shorten(name, LONGEST_KEY);
             self.problems.note(
                 key.span(),
                 format_args!("unknown key `{}`", escape(&shown)),
@@ -185,15 +188,19 @@ impl<'a, 'i> Fields<'a, 'i> {
     }
 
     fn closest(&self, name: &str) -> Option<&'static str> {
-        let likeness = |known: &Key| {
-            (
-                strsim::jaro_winkler(&name.to_lowercase(), known.name),
-                known.name,
-            )
+        // What is longer resembles no key, and comparing takes time and memory in its length.
+        if name.len() > LONGEST_KEY {
+            return None;
+        }
+        let name = name.to_lowercase();
+        // The one finds what was shortened or lengthened, the other swapped letters in short words.
+        let likeness = |known: &str| {
+            let swapped = strsim::normalized_damerau_levenshtein(&name, known);
+            strsim::jaro_winkler(&name, known).max(swapped + 0.1)
         };
         self.keys
             .iter()
-            .map(likeness)
+            .map(|known| (likeness(known.name), known.name))
             .filter(|(likeness, _)| *likeness >= 0.75)
             .max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(_, name)| name)

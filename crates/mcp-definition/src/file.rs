@@ -19,15 +19,16 @@ pub(crate) fn read(path: &Path) -> Result<String, DefinitionError> {
     let file = File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let mut text = String::new();
-    // The limit holds for what grows while it is read, and for pipes, whose size is 0.
-    let read = file
-        .take(MAX_FILE + 1)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    if size.max(read as u64) > MAX_FILE {
+    let mut read = 0;
+    if size <= MAX_FILE {
+        // The limit holds for what grows while it is read, and for pipes, whose size is 0.
+        let mut limited = file.take(MAX_FILE + 1);
+        read = limited.read_to_string(&mut text).map_err(failed)? as u64;
+    }
+    if size.max(read) > MAX_FILE {
         return Err(DefinitionError::TooLarge {
             path: path.to_owned(),
-            size: size.max(read as u64),
+            size: size.max(read),
         });
     }
     Ok(text)

@@ -129,6 +129,28 @@ fn all_problems_of_a_file_are_told_at_once_in_its_order() {
 }
 
 #[test]
+fn a_likely_slip_is_met_with_the_key_that_was_meant() {
+    for (written, meant) in [
+        ("environment", "env"),
+        ("port", "ports"),
+        ("volume", "volumes"),
+        ("Image", "image"),
+        ("stop-timeout", "stop_timeout"),
+        ("emv", "env"),
+        ("restart_policy", "restart"),
+    ] {
+        let text = format!("{GOOD}{written} = 1");
+        let error = refuse(&text).to_string();
+        let wanted = format!(": unknown key `{written}`: did you mean `{meant}`?");
+        assert!(error.ends_with(&wanted), "{error}");
+    }
+    for written in ["flavour", "x", "description", &"image".repeat(1000)] {
+        let error = refuse(&format!("{GOOD}{written} = 1")).to_string();
+        assert!(!error.contains("did you mean"), "{error}");
+    }
+}
+
+#[test]
 fn line_and_column_count_characters() {
     let error = refuse("# größe\nname = \"ü\"; node");
     let problem = &error.problems()[0];

@@ -2,6 +2,8 @@
 
 mod read;
 mod render;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,9 +12,14 @@ use std::time::Duration;
 
 use mcp_model::NodeName;
 
-use crate::ConfigError;
+use crate::{ConfigError, file, reader};
 
-pub use render::render;
+pub use render::{EXAMPLE, render};
+
+const DEFAULT_RUNTIME: &str = "podman";
+const DEFAULT_SERVICE_ROOT: &str = "/srv";
+const DEFAULT_RUN_DIR: &str = "/run/mcp-agent";
+const DEFAULT_SERVICE_NAME: &str = "mcp-agent";
 
 /// Everything that the agent is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +76,16 @@ pub enum Provider {
     Local,
     /// An MCIAS server.
     Mcias,
+}
+
+impl Provider {
+    /// What is meant where no provider is named: an MCIAS that is configured (S37).
+    fn implied_by(mcias: &Mcias) -> Self {
+        match mcias.server_url {
+            Some(_) => Self::Mcias,
+            None => Self::Local,
+        }
+    }
 }
 
 /// `[mcias]`: the identity service.
@@ -178,7 +195,29 @@ impl AgentConfig {
         tls_key: PathBuf,
         database: PathBuf,
     ) -> Self {
-        todo!()
+        Self {
+            server: Server {
+                grpc_addr,
+                tls_cert,
+                tls_key,
+                allow_all_interfaces: false,
+            },
+            database: Database { path: database },
+            auth: Auth {
+                provider: Provider::Local,
+            },
+            mcias: Mcias::default(),
+            agent: Agent {
+                node_name,
+                container_runtime: DEFAULT_RUNTIME.to_owned(),
+                service_root: DEFAULT_SERVICE_ROOT.into(),
+                volume_prefixes: vec![DEFAULT_SERVICE_ROOT.into()],
+                run_dir: DEFAULT_RUN_DIR.into(),
+            },
+            runtime: Runtime::default(),
+            monitor: Monitor::default(),
+            log: Log::default(),
+        }
     }
 
     /// Reads `path`, then the overrides in `env`.
@@ -186,7 +225,7 @@ impl AgentConfig {
         path: &Path,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        todo!()
+        Self::parse(&file::read(path)?, path, env)
     }
 
     /// Reads `text`, then the overrides in `env`; `file` is what errors call it.
@@ -195,7 +234,8 @@ impl AgentConfig {
         file: &Path,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        todo!()
+        let env = env.into_iter().collect();
+        reader::read(text, file, "MCP_AGENT_", env, read::agent)
     }
 
     /// Who vouches for callers (S37).
@@ -216,3 +256,79 @@ impl AgentConfig {
         .map(PathBuf::as_path)
     }
 }
+
+impl Default for Mcias {
+    fn default() -> Self {
+        Self {
+            server_url: None,
+            ca_cert: None,
+            service_name: DEFAULT_SERVICE_NAME.to_owned(),
+        }
+    }
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_mins(1),
+            alert_command: Vec::new(),
+            alert_env: BTreeMap::new(),
+            cooldown: Duration::from_mins(15),
+            flap_threshold: 3,
+            flap_window: Duration::from_mins(10),
+            retention: Duration::from_hours(30 * 24),
+            notify_close: true,
+            settle: Duration::from_secs(2),
+            settle_intent: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Text both ways for what is one of a few words.
+macro_rules! words {
+    ($type:ident, $what:literal, $($variant:ident = $word:literal),+) => {
+        impl $type {
+            /// The word that the file uses.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is not a {}: use {}", $what, [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words!(Provider, "provider", Local = "local", Mcias = "mcias");
+words!(
+    LogLevel,
+    "log level",
+    Error = "error",
+    Warn = "warn",
+    Info = "info",
+    Debug = "debug",
+    Trace = "trace"
+);
+words!(
+    LogFormat,
+    "log format",
+    Auto = "auto",
+    Human = "human",
+    Json = "json"
+);

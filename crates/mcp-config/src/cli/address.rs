@@ -58,6 +58,23 @@ fn is_host(host: &str) -> bool {
     host.len() <= 253 && host.split('.').all(label)
 }
 
+/// A name or address as a certificate may carry it.
+pub(super) struct ServerName(pub(super) String);
+
+impl FromStr for ServerName {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if is_host(text) || text.parse::<Ipv6Addr>().is_ok() {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(AddressError {
+            text: text.chars().take(80).collect(),
+            why: "write a host name, or an IP address without brackets and port",
+        })
+    }
+}
+
 impl FromStr for NodeAddress {
     type Err = AddressError;
 

@@ -2,14 +2,23 @@
 
 mod address;
 pub mod edit;
+mod read;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use mcp_model::NodeName;
 
-use crate::ConfigError;
+use crate::{ConfigError, file};
 
 pub use address::{AddressError, NodeAddress};
+
+/// The documented configuration.
+pub const EXAMPLE: &str = include_str!("../../../../deploy/examples/mcp.toml");
+
+const DEFAULT_SERVICE_NAME: &str = "mcp";
 
 /// Everything that the CLI is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +88,11 @@ impl CliConfig {
         path: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        todo!()
+        let env = env.into_iter().collect();
+        match path {
+            Some(path) => read::parse(&file::read(path)?, path, env),
+            None => load_or_empty(&default_path(&env)?, env),
+        }
     }
 
     /// Like [`load`](Self::load), but a named file may be missing: for the command that makes it.
@@ -87,7 +100,20 @@ impl CliConfig {
         path: Option<&Path>,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        todo!()
+        let env = env.into_iter().collect();
+        match path {
+            Some(path) => load_or_empty(path, env),
+            None => load_or_empty(&default_path(&env)?, env),
+        }
+    }
+
+    /// Reads `text`, then the overrides in `env`; `file` is where it is or will be.
+    pub fn parse(
+        text: &str,
+        file: &Path,
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        read::parse(text, file, env.into_iter().collect())
     }
 
     /// The node of that name.
@@ -105,4 +131,19 @@ impl CliConfig {
     pub fn ca_cert<'a>(&'a self, node: &'a Node) -> Option<&'a Path> {
         node.ca_cert.as_deref().or(self.mcias.ca_cert.as_deref())
     }
+}
+
+fn load_or_empty(path: &Path, env: BTreeMap<String, String>) -> Result<CliConfig, ConfigError> {
+    read::parse(&edit::read(path)?, path, env)
+}
+
+fn default_path(env: &BTreeMap<String, String>) -> Result<PathBuf, ConfigError> {
+    // Only absolute ones count, says the XDG specification.
+    let absolute = |name: &str| env.get(name).filter(|value| value.starts_with('/'));
+    let config = match (absolute("XDG_CONFIG_HOME"), absolute("HOME")) {
+        (Some(config), _) => PathBuf::from(config),
+        (None, Some(home)) => Path::new(home).join(".config"),
+        (None, None) => return Err(ConfigError::NoHome),
+    };
+    Ok(config.join("mcp/mcp.toml"))
 }
