@@ -1,0 +1,55 @@
+//! What podman's adapter has to be told.
+
+use std::time::Duration;
+
+use crate::argv::PodmanArgs;
+use crate::mount::MountPolicy;
+
+/// How long each kind of call may take. Pulls come with a limit of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Listing, inspecting, reading output, version and settings.
+    pub look: Duration,
+    /// Running, starting, removing and renaming.
+    pub act: Duration,
+    /// Stopping, beyond the grace.
+    pub stop: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            look: Duration::from_secs(30),
+            act: Duration::from_mins(1),
+            stop: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Everything that [`Podman`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How to call it.
+    pub podman: PodmanArgs,
+    /// This agent's instance id, for the `mcp.agent` label (S3).
+    pub agent: String,
+    /// What may be mounted.
+    pub mounts: MountPolicy,
+    /// How long calls may take.
+    pub deadlines: Deadlines,
+    /// The longest answer that is read, in bytes.
+    pub answer_limit: usize,
+}
+
+impl Settings {
+    /// Settings with default deadlines and limits.
+    pub fn new(podman: PodmanArgs, agent: String, mounts: MountPolicy) -> Self {
+        Self {
+            podman,
+            agent,
+            mounts,
+            deadlines: Deadlines::default(),
+            answer_limit: 64 * 1024 * 1024,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! What podman says when it fails: which failure it is, and the one line worth passing on. Pure.
+
+use mcp_model::text;
+
+use crate::argv::Command;
+use crate::error::{Call, RuntimeError};
+use crate::process::Finished;
+use crate::shell::redact;
+
+/// Longest text of the runtime's that is passed on, in characters.
+const MOST: usize = 300;
+
+/// Reads the failure out of a process that ended with an error.
+pub(crate) fn failure(
+    call: Call,
+    object: &str,
+    command: &Command,
+    finished: &Finished,
+) -> RuntimeError {
+    let said = String::from_utf8_lossy(&finished.stderr);
+    let line = meaningful_line(&said);
+    let object = object.to_owned();
+    let words = match (line, finished.code) {
+        (Some(line), _) => tidy(&redact(command, line)),
+        (None, Some(code)) => format!("it ended with exit code {code} and no word"),
+        (None, None) => "it was killed by a signal".to_owned(),
+    };
+    let line = line.unwrap_or_default();
+    if takes_a_name(call) && says_name_taken(line) {
+        return RuntimeError::NameTaken {
+            call,
+            object,
+            words,
+        };
+    }
+    if call == Call::Run && line.contains("image not known") {
+        return RuntimeError::ImageMissing {
+            call,
+            object,
+            words,
+        };
+    }
+    if names_a_container(call) && says_no_such_container(line) {
+        return RuntimeError::NotFound {
+            call,
+            object,
+            words,
+        };
+    }
+    RuntimeError::Failed {
+        call,
+        object,
+        exit: finished.code,
+        words,
+    }
+}
+
+fn takes_a_name(call: Call) -> bool {
+    matches!(call, Call::Run | Call::Rename)
+}
+
+fn names_a_container(call: Call) -> bool {
+    matches!(
+        call,
+        Call::Inspect
+            | Call::InspectName
+            | Call::Start
+            | Call::Stop
+            | Call::Remove
+            | Call::Rename
+            | Call::Logs
+    )
+}
+
+/// "already in use" alone may be a port's address.
+fn says_name_taken(line: &str) -> bool {
+    line.contains("that name is already in use")
+        || (line.contains("container name") && line.contains("already in use"))
+        || (line.contains(": name ") && line.contains("already in use, cannot rename"))
+}
+
+fn says_no_such_container(line: &str) -> bool {
+    line.contains("no such container") || line.contains("no container with name or ID")
+}
+
+/// podman's last `Error:` line; else the last line that is not a log line; else the last one.
+fn meaningful_line(said: &str) -> Option<&str> {
+    let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let error = lines().rev().find_map(|line| line.strip_prefix("Error:"));
+    let plain = || lines().rev().find(|line| !line.starts_with("time=\""));
+    error
+        .map(str::trim)
+        .or_else(plain)
+        .or_else(|| lines().next_back())
+}
+
+fn tidy(line: &str) -> String {
+    text::shorten(&text::escape(line), MOST).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::argv::PodmanArgs;
+
+    fn fail(call: Call, stderr: &str) -> RuntimeError {
+        let mut command = PodmanArgs::default().version();
+        command.args = vec!["run".into(), "--env=PASSWORD=hunter2".into(), "--".into()];
+        let finished = Finished {
+            code: Some(125),
+            stdout: Vec::new(),
+            stderr: stderr.into(),
+        };
+        failure(call, "it", &command, &finished)
+    }
+
+    fn kind(error: &RuntimeError) -> &'static str {
+        match error {
+            RuntimeError::NameTaken { .. } => "name taken",
+            RuntimeError::NotFound { .. } => "not found",
+            RuntimeError::ImageMissing { .. } => "image missing",
+            RuntimeError::Failed { .. } => "failed",
+            _ => "other",
+        }
+    }
+
+    #[test]
+    fn failures_of_every_major_are_told_apart() {
+        let name_3 = r#"Error: error creating container storage: the container name "web" is already in use by "0dd5". You have to remove that container to be able to reuse that name.: that name is already in use"#;
+        let name_5 = r#"Error: creating container storage: the container name "web" is already in use by 0dd5. You have to remove that container to be able to reuse that name: that name is already in use, or use --replace to instruct Podman to do so."#;
+        let rename = "Error: renaming container 0dd5: name web2 already in use, cannot rename container 0dd5: container already exists";
+        let port = "Error: cannot listen on the TCP port: listen tcp4 127.0.0.1:80: bind: address already in use";
+        let image = "Error: localhost/nope:1: image not known";
+        let gone = r#"Error: no container with name or ID "ffff" found: no such container"#;
+        let inspect_3 = "Error: error inspecting object: no such container ffff";
+        for (call, said, expected) in [
+            (Call::Run, name_3, "name taken"),
+            (Call::Run, name_5, "name taken"),
+            (Call::Rename, rename, "name taken"),
+            (Call::Run, port, "failed"),
+            (Call::Start, port, "failed"),
+            (Call::Run, image, "image missing"),
+            (Call::Stop, gone, "not found"),
+            (Call::Start, gone, "not found"),
+            (Call::Inspect, inspect_3, "not found"),
+            (Call::List, gone, "failed"),
+        ] {
+            assert_eq!(kind(&fail(call, said)), expected, "{call:?} {said}");
+        }
+    }
+
+    #[test]
+    fn the_words_are_the_error_line_and_not_the_warnings_around_it() {
+        let error = fail(
+            Call::Pull,
+            "time=\"2026\" level=warning msg=\"Failed, retrying\"\nError: initializing source: refused\n\ntime=\"2026\" level=error msg=\"late\"\n",
+        );
+        assert_eq!(
+            error.to_string(),
+            "cannot pull it: initializing source: refused"
+        );
+    }
+
+    #[test]
+    fn words_are_escaped_shortened_and_hold_no_secret() {
+        let error = fail(Call::Run, "Error: bad \u{1b}[31m hunter2");
+        assert_eq!(error.to_string(), r"cannot run it: bad \u{1b}[31m ***");
+        let long = fail(Call::Run, &format!("Error: {}", "x".repeat(5000)));
+        assert!(long.to_string().chars().count() < MOST + 40);
+        assert_eq!(
+            fail(Call::Run, "").to_string(),
+            "cannot run it: it ended with exit code 125 and no word"
+        );
+    }
+}
