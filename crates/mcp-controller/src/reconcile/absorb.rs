@@ -27,6 +27,12 @@ impl Reconciler {
         if seen.observed.is_unknown() {
             return Ok(());
         }
+        // An operation that finds nothing is about to make something: that is the first state.
+        let nothing_yet = record.observed == ObservedState::Unknown
+            && seen.observed.state() == ObservedState::Removed;
+        if operation.is_some() && nothing_yet {
+            return Ok(());
+        }
         let now = self.ports.clock.now();
         let mut change = ObservationChange {
             key: record.key.clone(),

@@ -1,0 +1,255 @@
+//! Who is told what, and how often (S28–S31, S33).
+
+use std::time::Duration;
+
+use mcp_model::{AlertEvent, AlertKind, DesiredState, ObservedState, Request};
+
+use crate::world::{Sim, seconds, service};
+
+use AlertEvent::{Closed, Opened, Reminder};
+
+fn drift(event: AlertEvent) -> (AlertEvent, String) {
+    (event, "drift shop/web".to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_incident_is_one_message_when_it_opens_and_one_when_it_closes() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake
+        .write_line("shop-web", "panic: \u{1b}[31mno disk\n");
+    sim.fake.kill("shop-web", 137);
+    sim.until_told(1).await;
+    seconds(3600).await;
+    assert_eq!(
+        sim.told(),
+        [drift(Opened)],
+        "told once, not a hundred times"
+    );
+    let alert = sim.scribe.told.lock().unwrap()[0].clone();
+    assert_eq!(
+        (alert.desired, alert.prev, alert.observed),
+        (
+            DesiredState::Running,
+            ObservedState::Running,
+            ObservedState::Exited
+        )
+    );
+    assert_eq!(alert.exit_code, Some(137));
+    assert_eq!(
+        alert.reason,
+        "137: killed (SIGKILL); last output: panic: \\u{1b}[31mno disk"
+    );
+    sim.fake.start_by_hand("shop-web");
+    sim.until_told(2).await;
+    assert_eq!(sim.told(), [drift(Opened), drift(Closed)]);
+    let ids: Vec<_> = sim
+        .scribe
+        .told
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|alert| alert.incident.clone())
+        .collect();
+    assert_eq!(ids[0], ids[1], "one incident, one id");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cooldown_holds_back_and_reminds_once_if_it_still_stands() {
+    let mut sim = Sim::with(|settings| settings.flap_threshold = 1000);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    for _ in 0..3 {
+        sim.fake.kill("shop-web", 1);
+        seconds(10).await;
+        sim.fake.start_by_hand("shop-web");
+        seconds(10).await;
+    }
+    assert_eq!(sim.told(), [drift(Opened), drift(Closed)]);
+    sim.fake.kill("shop-web", 1);
+    seconds(700).await;
+    assert_eq!(sim.told().len(), 2, "the cooldown of 15 min holds it back");
+    seconds(300).await;
+    assert_eq!(sim.told()[2..], [drift(Reminder)]);
+    seconds(7200).await;
+    assert_eq!(sim.told().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_agent_between_an_alert_and_its_close_repeats_nothing() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.kill("shop-web", 137);
+    sim.until_told(1).await;
+    sim.restart_agent().await;
+    seconds(300).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
+    sim.stop_agent().await;
+    sim.fake.start_by_hand("shop-web");
+    sim.restart_agent().await;
+    sim.until_told(2).await;
+    assert_eq!(sim.told(), [drift(Opened), drift(Closed)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_was_stored_and_not_sent_is_sent_by_the_next_agent() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.stop_agent().await;
+    sim.restart_agent().await;
+    *sim.scribe.hangs.lock().unwrap() = Some(Duration::from_hours(2));
+    sim.fake.kill("shop-web", 137);
+    sim.until("the incident is stored", |view| {
+        view.components
+            .values()
+            .any(|s| s.drift.iter().any(|d| d.incident.is_some()))
+    })
+    .await;
+    // The agent is killed while the command runs.
+    let mut dead = Sim::new();
+    std::mem::swap(&mut dead.store, &mut sim.store);
+    let waiting = dead.store.database.lock().unwrap().undelivered(10).unwrap();
+    assert_eq!(waiting.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_alert_command_holds_nothing_up() {
+    let mut sim = Sim::new();
+    let wanted = [
+        ("a", "v1", "no"),
+        ("b", "v1", "no"),
+        ("c", "v1", "no"),
+        ("d", "v1", "no"),
+        ("e", "v1", "no"),
+        ("f", "v1", "no"),
+    ];
+    sim.deploy(service("shop", &wanted)).await;
+    *sim.scribe.hangs.lock().unwrap() = Some(Duration::from_secs(10));
+    for (name, ..) in wanted {
+        sim.fake.kill(&format!("shop-{name}"), 1);
+    }
+    let before = tokio::time::Instant::now();
+    for (name, ..) in wanted {
+        sim.until_state(&format!("shop/{name}"), ObservedState::Exited)
+            .await;
+    }
+    assert!(before.elapsed() < Duration::from_secs(1));
+    seconds(60).await;
+    assert_eq!(
+        sim.store.database.lock().unwrap().undelivered(10).unwrap(),
+        []
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_policy_that_mends_it_in_time_is_no_drift_and_counts_for_flapping() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "always")]))
+        .await;
+    for _ in 0..3 {
+        sim.fake.crash("shop-web", 1, false);
+        seconds(20).await;
+    }
+    assert_eq!(sim.told(), [(Opened, "flapping shop/web".to_owned())]);
+    let alert = sim.scribe.told.lock().unwrap()[0].clone();
+    assert_eq!(alert.kind, AlertKind::Flapping);
+    assert!(alert.transitions > 3);
+    seconds(1200).await;
+    assert_eq!(
+        sim.told().len(),
+        2,
+        "closed once it was calm for a window: {:?}",
+        sim.told()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_policy_that_does_not_mend_it_is_drift_after_the_settling_time() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "always")]))
+        .await;
+    sim.fake.restart_delay(Duration::from_hours(1));
+    let before = tokio::time::Instant::now();
+    sim.fake.crash("shop-web", 1, false);
+    sim.until_told(1).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
+    assert!(before.elapsed() >= Duration::from_secs(2));
+    assert!(
+        before.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        before.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_that_intent_has_made_is_shown_at_once_and_told_after_an_interval() {
+    let mut sim = Sim::new();
+    sim.sync(vec![service("shop", &[("web", "v1", "no")])])
+        .await;
+    sim.until("it is shown", |view| {
+        view.components.values().any(|s| !s.drift.is_empty())
+    })
+    .await;
+    let drift_shown = sim.status("shop/web").drift[0].drift.clone();
+    assert_eq!(drift_shown.observed, ObservedState::Removed);
+    seconds(50).await;
+    assert_eq!(sim.told(), []);
+    seconds(15).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn intent_that_is_followed_by_a_deploy_tells_nobody() {
+    let mut sim = Sim::new();
+    sim.sync(vec![service("shop", &[("web", "v1", "no")])])
+        .await;
+    seconds(30).await;
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    seconds(3600).await;
+    assert_eq!(sim.told(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_jumps_moves_no_cooldown_and_no_window() {
+    let mut sim = Sim::with(|settings| settings.flap_threshold = 1000);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.kill("shop-web", 1);
+    sim.until_told(1).await;
+    sim.fake.start_by_hand("shop-web");
+    sim.until_told(2).await;
+    for jump in [-4_000_000_000_000i64, 8_000_000_000_000] {
+        sim.clock.set_wall_back(jump);
+        sim.fake.kill("shop-web", 1);
+        seconds(5).await;
+        sim.fake.start_by_hand("shop-web");
+        seconds(5).await;
+    }
+    assert_eq!(
+        sim.told().len(),
+        2,
+        "still within the cooldown: {:?}",
+        sim.told()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_that_was_stopped_on_purpose_and_runs_is_drift() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let stop = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    sim.settled(&stop).await;
+    seconds(5).await;
+    sim.fake.start_by_hand("shop-web");
+    sim.until_told(1).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_about_closings_can_be_asked_for() {
+    let mut sim = Sim::with(|settings| settings.notify_close = false);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.kill("shop-web", 1);
+    sim.until_told(1).await;
+    sim.fake.start_by_hand("shop-web");
+    seconds(300).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
+}

@@ -1,0 +1,150 @@
+//! A runtime that hangs, lies or fails, and a key that panics (S25, S35).
+
+use std::time::Duration;
+
+use mcp_model::ObservedState;
+use mcp_runtime::fake::Fault;
+use mcp_runtime::{Call, RuntimeError};
+
+use crate::world::{Sim, seconds, service};
+
+use ObservedState::{Exited, Running, Unknown};
+
+fn broken(call: Call) -> Fault {
+    Fault::Fail(RuntimeError::TimedOut {
+        call,
+        object: "podman".into(),
+        after: Duration::from_secs(30),
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreachable_runtime_never_triggers_a_removal() {
+    let mut sim = Sim::new();
+    sim.deploy(service(
+        "shop",
+        &[("web", "v1", "no"), ("api", "v1", "always")],
+    ))
+    .await;
+    sim.fake.forget_calls();
+    for call in [Call::List, Call::Inspect, Call::InspectName] {
+        sim.fake.next(call, 40, &broken(call));
+    }
+    sim.until_state("shop/web", Unknown).await;
+    let view = sim.handle.view().borrow().clone();
+    assert!(view.observation_error.is_some());
+    assert!(
+        view.components
+            .values()
+            .all(|status| status.drift.is_empty()),
+        "unknown is no drift"
+    );
+    sim.until_state("shop/web", Running).await;
+    assert_eq!(sim.fake.mutations(), []);
+    assert_eq!(sim.told(), []);
+    assert_eq!(
+        sim.events(),
+        [(Unknown, Running), (Unknown, Running)],
+        "an outage is no event"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_listing_is_tried_again_and_then_looked_at_one_by_one() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no"), ("api", "v1", "no")]))
+        .await;
+    seconds(5).await;
+    sim.fake.forget_calls();
+    sim.fake.next(Call::List, 2, &broken(Call::List));
+    sim.handle.look().await.unwrap();
+    let count = |call| sim.fake.calls().iter().filter(|c| c.call == call).count();
+    assert_eq!((count(Call::List), count(Call::Inspect)), (2, 2));
+    assert_eq!(sim.status("shop/web").observed.state(), Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hung_runtime_holds_up_nobody_who_reads() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    for call in [Call::List, Call::Inspect, Call::InspectName] {
+        sim.fake.next(call, 100, &Fault::Hang);
+    }
+    seconds(70).await;
+    let before = tokio::time::Instant::now();
+    let view = sim.handle.view().borrow().clone();
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    let age = mcp_controller::port::Clock::now(&sim.clock).since(&view.observed_at.unwrap());
+    assert!(age >= Duration::from_mins(1), "and it says how old it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_one_key_is_that_keys_failure_and_nothing_else() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no"), ("api", "v1", "no")]))
+        .await;
+    *sim.store.panics_on.lock().unwrap() = Some("shop/web".parse().unwrap());
+    sim.fake.kill("shop-web", 137);
+    sim.fake.kill("shop-api", 137);
+    sim.until_state("shop/api", Exited).await;
+    assert_eq!(
+        sim.status("shop/web").observed.state(),
+        Running,
+        "not looked at yet"
+    );
+    *sim.store.panics_on.lock().unwrap() = None;
+    sim.until_state("shop/web", Exited).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_alone_changes_nothing() {
+    let mut sim = Sim::new();
+    let wanted = [("web", "v1", "no"), ("api", "v1", "no"), ("db", "v1", "no")];
+    sim.deploy(service("shop", &wanted)).await;
+    sim.fake.forget_calls();
+    sim.fake.kill("shop-web", 1);
+    sim.fake.remove_by_hand("shop-api");
+    sim.sync(vec![service(
+        "shop",
+        &[("web", "v1", "no"), ("api", "v2", "no"), ("db", "v2", "no")],
+    )])
+    .await;
+    seconds(7200).await;
+    assert_eq!(sim.told().len(), 3, "{:?}", sim.told());
+    assert_eq!(sim.fake.mutations(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_cannot_write_loses_no_transition() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    *sim.store.fails.lock().unwrap() = true;
+    sim.fake.kill("shop-web", 137);
+    seconds(300).await;
+    *sim.store.fails.lock().unwrap() = false;
+    sim.until_told(1).await;
+    assert_eq!(sim.events(), [(Unknown, Running), (Running, Exited)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_of_flips_is_bounded_and_told_once() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.latency(Call::Inspect, Duration::from_millis(25));
+    for _ in 0..1000 {
+        sim.fake.kill("shop-web", 137);
+        crate::world::pass(Duration::from_micros(500)).await;
+        sim.fake.start_by_hand("shop-web");
+        crate::world::pass(Duration::from_micros(500)).await;
+    }
+    seconds(60).await;
+    let flapping = sim
+        .told()
+        .iter()
+        .filter(|(_, what)| what.starts_with("flapping"))
+        .count();
+    assert_eq!(flapping, 1, "{:?}", sim.told());
+    assert!(sim.told().len() <= 4, "{:?}", sim.told());
+    // A look takes 25 ms, so that a second holds 40 of them at most.
+    assert!(sim.events().len() <= 2 * 41 + 3, "{}", sim.events().len());
+}
