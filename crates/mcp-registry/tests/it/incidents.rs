@@ -1,0 +1,187 @@
+//! Incidents and the messages about them.
+
+use std::time::Duration;
+
+use mcp_model::{
+    Alert, AlertEvent, AlertKind, DesiredState, Incident, IncidentChange, IncidentId, Moment,
+    ObservedState,
+};
+
+use crate::support::{Node, Shorthand, at, key, service};
+
+fn incident(id: &str, kind: AlertKind, told: Option<(AlertEvent, Moment)>) -> Incident {
+    Incident {
+        id: IncidentId(id.into()),
+        key: key("a/b"),
+        kind,
+        opened: at(0),
+        told,
+        cause: "1: failed".into(),
+        desired: DesiredState::Running,
+        observed: ObservedState::Exited,
+    }
+}
+
+fn alert(incident: &Incident, event: AlertEvent) -> Alert {
+    Alert {
+        incident: incident.id.clone(),
+        event,
+        kind: incident.kind,
+        key: incident.key.clone(),
+        desired: DesiredState::Running,
+        observed: ObservedState::Exited,
+        prev: ObservedState::Running,
+        at: at(7),
+        exit_code: Some(1),
+        reason: "1: failed".into(),
+        transitions: 3,
+    }
+}
+
+fn node() -> Node {
+    let mut node = Node::new();
+    node.db.deployed("op01", &service("a", &[("b", "1")]));
+    node
+}
+
+fn store(node: &mut Node, incident: &Incident, closed: Option<Moment>, event: Option<AlertEvent>) {
+    let change = IncidentChange {
+        incident: incident.clone(),
+        closed,
+        alert: event.map(|event| alert(incident, event)),
+    };
+    node.db.incidents(&[change]).unwrap();
+}
+
+#[test]
+fn an_incident_outlives_the_agent_and_closes_once() {
+    let mut node = node();
+    let mut drift = incident("i1", AlertKind::Drift, None);
+    store(&mut node, &drift, None, None);
+    drift.told = Some((AlertEvent::Opened, at(60_000)));
+    drift.cause = "137: killed".into();
+    store(&mut node, &drift, None, Some(AlertEvent::Opened));
+    let mut node = node.reopen();
+    assert_eq!(
+        node.db.load(&key("a/b")).unwrap().incidents,
+        [drift.clone()]
+    );
+
+    drift.told = Some((AlertEvent::Closed, at(90_000)));
+    store(
+        &mut node,
+        &drift,
+        Some(at(90_000)),
+        Some(AlertEvent::Closed),
+    );
+    let state = node.db.load(&key("a/b")).unwrap();
+    assert!(state.incidents.is_empty());
+    assert_eq!(state.last_told, [(AlertKind::Drift, at(90_000))]);
+}
+
+#[test]
+fn a_cooldown_runs_from_what_was_told_last_of_its_kind_whatever_the_clock() {
+    let mut node = node();
+    let first = incident(
+        "i1",
+        AlertKind::Drift,
+        Some((AlertEvent::Closed, at(90_000))),
+    );
+    store(&mut node, &first, Some(at(90_000)), None);
+    // Told after it, by a clock that was set back.
+    let second = incident(
+        "i2",
+        AlertKind::Drift,
+        Some((AlertEvent::Opened, at(10_000))),
+    );
+    store(&mut node, &second, None, None);
+    store(
+        &mut node,
+        &incident("i3", AlertKind::Drift, None),
+        None,
+        None,
+    );
+    let flapping = incident("i4", AlertKind::Flapping, Some((AlertEvent::Opened, at(5))));
+    store(&mut node, &flapping, None, None);
+    let told = node.db.load(&key("a/b")).unwrap().last_told;
+    assert_eq!(
+        told,
+        [(AlertKind::Drift, at(10_000)), (AlertKind::Flapping, at(5))]
+    );
+}
+
+#[test]
+fn a_message_waits_in_order_until_its_outcome_is_known() {
+    let mut node = node();
+    let drift = incident("i1", AlertKind::Drift, Some((AlertEvent::Opened, at(7))));
+    for event in [AlertEvent::Opened, AlertEvent::Reminder, AlertEvent::Closed] {
+        store(&mut node, &drift, None, Some(event));
+    }
+    let mut node = node.reopen();
+    let waiting = node.db.undelivered(9).unwrap();
+    let expected = [AlertEvent::Opened, AlertEvent::Reminder, AlertEvent::Closed]
+        .map(|event| alert(&drift, event));
+    assert_eq!(
+        waiting
+            .iter()
+            .map(|(_, alert)| alert.clone())
+            .collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(node.db.undelivered(1).unwrap().len(), 1);
+
+    node.db.delivered(waiting[0].0, "sent").unwrap();
+    node.db.delivered(waiting[2].0, "exit status 3").unwrap();
+    assert_eq!(node.db.undelivered(9).unwrap(), waiting[1..2]);
+    let stamped = "SELECT delivered_at GLOB '????-??-?? ??:??:??.???' FROM alerts WHERE id = 1";
+    assert!(node.query::<bool>(stamped));
+}
+
+#[test]
+fn incidents_and_their_messages_are_stored_together_or_not_at_all() {
+    let mut node = node();
+    let good = incident("i1", AlertKind::Drift, None);
+    let change = |incident: &Incident, about: &Incident| IncidentChange {
+        incident: incident.clone(),
+        closed: None,
+        alert: Some(alert(about, AlertEvent::Opened)),
+    };
+    let before = node.dump();
+    // The second message is about an incident that is not there.
+    let stray = incident("i9", AlertKind::Drift, None);
+    let both = [
+        change(&good, &good),
+        change(&incident("i2", AlertKind::Flapping, None), &stray),
+    ];
+    assert!(node.db.incidents(&both).is_err());
+    assert_eq!(node.dump(), before);
+}
+
+#[test]
+fn pruning_spares_what_stands_and_what_cooldowns_run_from() {
+    let mut node = node();
+    let told = Some((AlertEvent::Closed, at(1)));
+    for (id, told, closed) in [
+        ("old-told", told, true),
+        ("old-untold", None, true),
+        ("last-told", told, true),
+        ("open", None, false),
+    ] {
+        let about = incident(id, AlertKind::Drift, told);
+        store(
+            &mut node,
+            &about,
+            closed.then(|| at(2)),
+            Some(AlertEvent::Opened),
+        );
+    }
+    let now = at(100 * 60_000);
+    while node.db.prune(&now, Duration::from_mins(10)).unwrap() {}
+    let left: String = node.query("SELECT group_concat(id ORDER BY seq) FROM incidents");
+    assert_eq!(left, "last-told,open");
+    assert_eq!(node.query::<u32>("SELECT COUNT(*) FROM alerts"), 2);
+    assert_eq!(
+        node.db.load(&key("a/b")).unwrap().last_told,
+        [(AlertKind::Drift, at(1))]
+    );
+}

@@ -1,0 +1,12 @@
+//! The registry on real files: what is stored survives, what is refused changes nothing.
+
+mod handle;
+mod incidents;
+mod invariants;
+mod observation;
+mod opening;
+mod operations;
+mod refusals;
+mod support;
+mod sync;
+mod tokens;
