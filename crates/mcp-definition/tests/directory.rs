@@ -22,17 +22,20 @@ fn directory(files: &[(&str, String)]) -> TempDir {
 
 #[test]
 fn every_toml_file_is_loaded_in_order_and_nothing_else() {
-    let directory = directory(&[
-        ("b.toml", definition("b", "n", "x")),
-        ("a.toml", definition("a", "n", "x")),
-        (".hidden.toml", "broken".into()),
-        ("notes.txt", "broken".into()),
-        ("c.toml.bak", "broken".into()),
-    ]);
+    let names: Vec<String> = (10..40).rev().map(|n| format!("s{n}")).collect();
+    let mut files: Vec<(String, String)> = names
+        .iter()
+        .map(|name| (format!("{name}.toml"), definition(name, "n", "x")))
+        .collect();
+    for other in [".hidden.toml", "notes.txt", "c.toml.bak"] {
+        files.push((other.to_owned(), "broken".to_owned()));
+    }
+    let files: Vec<_> = files.iter().map(|(n, t)| (n.as_str(), t.clone())).collect();
+    let directory = directory(&files);
     let loaded = load_all(directory.path()).unwrap();
-    let names: Vec<_> = loaded.iter().map(|d| d.service.name.as_str()).collect();
-    assert_eq!(names, ["a", "b"]);
-    assert_eq!(loaded[0].path, directory.path().join("a.toml"));
+    let found = loaded.iter().map(|d| d.service.name.as_str());
+    assert!(found.eq(names.iter().rev()));
+    assert_eq!(loaded[0].path, directory.path().join("s10.toml"));
 }
 
 #[test]

@@ -163,3 +163,14 @@ fn writability_is_known_before_anything_is_done() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "active = true");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_file_made_read_only_is_not_replaced_behind_its_owners_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.toml");
+    fs::write(&path, "active = true").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    // Root may write to it all the same; then there is nothing to refuse.
+    let may_write = fs::OpenOptions::new().write(true).open(&path).is_ok();
+    assert_eq!(check_writable(&path).is_ok(), may_write);
+}

@@ -119,6 +119,31 @@ fn a_service_without_components_is_refused() {
 }
 
 #[test]
+fn sizes_and_nuls_are_refused_where_they_stand() {
+    let second = format!("{GOOD}[[components]]\nname = \"b\"\nimage = \"b\"\n");
+    let components: Vec<String> = (0..257)
+        .map(|n| format!("[[components]]\nname = \"c{n}\"\nimage = \"a\"\n"))
+        .collect();
+    for (text, told) in [
+        (
+            format!("{second}cmd = [{}]", vec!["'x'"; 1025].join(", ")),
+            "hello.toml:8:1: too many arguments: 1025, at most 1024",
+        ),
+        (
+            format!("{second}cmd = [\"a\\u0000\"]"),
+            "hello.toml:8:1: \"a\\0\" is not a",
+        ),
+        (
+            format!("name = \"a\"\nnode = \"n\"\n{}", components.concat()),
+            "hello.toml:3:1: too many components: 257, at most 256",
+        ),
+    ] {
+        let error = refuse(&text).to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
+#[test]
 fn all_problems_of_a_file_are_told_at_once_in_its_order() {
     let text =
         "name = \"Hello\"\nactve = true\n\n[[components]]\nname = \"web\"\nports = [\"x\"]\n";
@@ -197,8 +222,9 @@ fn deep_nesting_is_refused_without_deep_recursion() {
 fn a_file_over_the_limit_is_refused_unread() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("big.toml");
-    let file = std::fs::File::create(&path).unwrap();
-    // Sparse: reading it all would take a terabyte.
+    // Sparse, and not even text: whoever reads it finds that out first.
+    std::fs::write(&path, [0xff]).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.set_len(1 << 40).unwrap();
     let error = load(&path).unwrap_err();
     assert!(
