@@ -1,9 +1,9 @@
 //! Service definition files: TOML to model and back, with errors that point into the file.
 //!
 //! A definition is the operator's word on one service: its name, its node, whether it should run,
-//! and its components. [`load`] and [`load_all`] turn files into [`Definition`]s whose every value
+//! and its components. [`load()`] and [`load_all`] turn files into [`Definition`]s whose every value
 //! has been parsed; what cannot be used is a [`DefinitionError`] that names file, line and column
-//! and can show the place with a caret. [`write`] goes the other way, and [`set_active_in_file`]
+//! and can show the place with a caret. [`write()`] goes the other way, and [`set_active_in_file`]
 //! changes the one value that commands change, leaving every other byte as it is.
 
 mod edit;
@@ -30,7 +30,7 @@ pub const MAX_FILE: u64 = 1024 * 1024;
 /// One service, the node that it runs on, and the file that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
-    /// The file that it was read from, or the name that [`parse`] was given for it.
+    /// The file that it was read from, or the name that [`parse()`] was given for it.
     pub path: PathBuf,
     /// The node that runs the service.
     pub node: NodeName,
