@@ -135,7 +135,7 @@ impl Reconciler {
         if let (Some(foreign), true) = (&seen.foreign, actions.contains(&Action::Run)) {
             return Ok(Round::Lost(name_is_held(&work.ticket, foreign)));
         }
-        self.act(work, actions).await
+        self.act(state, work, actions).await
     }
 
     /// Looks at the component's place and, where the step has moved a container away, at that one.
@@ -189,9 +189,14 @@ impl Reconciler {
         Err(RunError::Unobserved(why.to_owned()))
     }
 
-    async fn act(&self, work: &mut Work, actions: Vec<Action>) -> Result<Round, RunError> {
+    async fn act(
+        &self,
+        state: &mut KeyState,
+        work: &mut Work,
+        actions: Vec<Action>,
+    ) -> Result<Round, RunError> {
         for action in actions {
-            self.announce(work, &action).await?;
+            self.announce(state, work, &action).await?;
             let result = self.perform(work, &action).await;
             let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
             let removes_old = matches!(&action, Action::Remove(id) if Some(id) == old);
@@ -221,7 +226,12 @@ impl Reconciler {
     }
 
     /// Stores what is about to be done, before it is done.
-    async fn announce(&self, work: &mut Work, action: &Action) -> Result<(), RunError> {
+    async fn announce(
+        &self,
+        state: &mut KeyState,
+        work: &mut Work,
+        action: &Action,
+    ) -> Result<(), RunError> {
         let ticket = &mut work.ticket;
         ticket.state = StepState::Running;
         ticket.progress.took_down |= action.takes_down();
@@ -236,9 +246,12 @@ impl Reconciler {
                 key: ticket.key.clone(),
                 phase: action.phase(),
                 progress: ticket.progress.clone(),
-                stopping,
+                stopping: stopping.clone(),
             })
             .await?;
+        if let (Some(record), Some(stopping)) = (&mut state.record, stopping) {
+            record.stopped = Some(stopping);
+        }
         self.progress.send_modify(|count| *count += 1);
         Ok(())
     }

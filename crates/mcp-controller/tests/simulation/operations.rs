@@ -220,6 +220,18 @@ async fn stop_start_and_restart_do_what_they_say_and_open_no_drift() {
 
     seconds(3600).await;
     assert_eq!(sim.told(), [], "operations are no drift and no flapping");
+    use ObservedState::{Running, Stopped, Unknown};
+    assert_eq!(
+        sim.events(),
+        [
+            (Unknown, Running),
+            (Running, ObservedState::Exited),
+            (ObservedState::Exited, Running),
+            (Running, Stopped),
+            (Stopped, Running),
+        ],
+        "a stop that was meant is never seen as a death"
+    );
     assert_eq!(
         sim.status("shop/web").record.revision,
         1,

@@ -74,8 +74,10 @@ fn deploy(
     for (key, spec) in &chosen {
         let record = component(old, key);
         let change = ComponentChange::said(key.clone(), record, spec, DesiredState::Running);
-        let (spec, revision) = ((*spec).clone(), change.revision);
-        steps.push(waiting(key, record, &change, spec, revision));
+        let deployed = record.and_then(|record| record.deployed.as_ref());
+        let unchanged = deployed.is_some_and(|(_, old)| old.effective() == spec.effective());
+        let step = waiting(key, &change, (*spec).clone(), change.revision);
+        steps.push(PlannedStep { unchanged, ..step });
         changes.push(change);
     }
     // One component's deploy says nothing about the others (S9).
@@ -166,7 +168,7 @@ fn retarget(
     for record in managed(service) {
         let change = ComponentChange::wanted(record, desired);
         let (revision, spec) = pin(record);
-        steps.push(waiting(&record.key, Some(record), &change, spec, revision));
+        steps.push(waiting(&record.key, &change, spec, revision));
         changes.push(change);
     }
     if steps.is_empty() {
@@ -192,7 +194,7 @@ fn restart(service: &ServiceRecord) -> Result<Decision, AcceptError> {
                 .deployed
                 .clone()
                 .unwrap_or_else(|| (record.revision, record.spec.clone()));
-            let step = waiting(&record.key, Some(record), &change, spec, revision);
+            let step = waiting(&record.key, &change, spec, revision);
             if record.desired == DesiredState::Running {
                 return step;
             }
@@ -224,7 +226,7 @@ fn undeploy(
     for record in service.components.iter().filter(matching) {
         let change = ComponentChange::wanted(record, DesiredState::Stopped);
         let (spec, revision) = (record.spec.clone(), record.revision);
-        steps.push(waiting(&record.key, Some(record), &change, spec, revision));
+        steps.push(waiting(&record.key, &change, spec, revision));
         changes.push(change);
     }
     if steps.is_empty() {
@@ -253,12 +255,10 @@ fn nothing(kind: OperationKind, service: &ServiceRecord, why: &'static str) -> A
 
 fn waiting(
     key: &ComponentKey,
-    record: Option<&ComponentRecord>,
     change: &ComponentChange,
     spec: ComponentSpec,
     revision: u64,
 ) -> PlannedStep {
-    let deployed = record.and_then(|record| record.deployed.as_ref());
     PlannedStep {
         key: key.clone(),
         state: StepState::Waiting,
@@ -266,7 +266,7 @@ fn waiting(
         desired: change.desired,
         revision,
         generation: change.generation,
-        unchanged: deployed.is_some_and(|(_, deployed)| deployed.effective() == spec.effective()),
+        unchanged: false,
         spec,
     }
 }
