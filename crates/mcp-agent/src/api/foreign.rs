@@ -23,10 +23,16 @@ impl ForeignCheck {
         if self.is_stale() {
             self.look().await;
         }
-        if self.blocked(keys).is_none() {
-            return Ok(());
+        match self.blocked(keys) {
+            None => Ok(()),
+            // Somebody may have made room since the view was taken.
+            Some(_) => self.explain(keys).await,
         }
-        // Somebody may have made room since the view was taken.
+    }
+
+    /// Looks whether foreign containers are why none of a deploy's components came up. The view
+    /// that admitted it may have been older than they are.
+    pub(super) async fn explain(&self, keys: &[ComponentKey]) -> Result<(), Status> {
         self.look().await;
         self.blocked(keys)
             .map_or(Ok(()), |why| Err(Status::failed_precondition(why)))

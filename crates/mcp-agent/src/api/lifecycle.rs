@@ -90,8 +90,12 @@ impl Lifecycle {
             .flat_map(|service| service.components.iter().map(|c| c.name.clone()))
             .collect();
         let asked = request::deploy(wire)?;
-        self.admit_deploy(&asked.request).await?;
+        let keys = meant(&asked.request);
+        self.admit_deploy(&asked.request, &keys).await?;
         let mut done = self.perform(asked, call).await?;
+        if done.results.iter().all(|result| !result.success) {
+            self.foreign.explain(&keys).await?;
+        }
         in_order(&mut done.results, &order);
         Ok(v1::DeployResponse {
             results: done.results,
@@ -156,14 +160,11 @@ impl Lifecycle {
         })
     }
 
-    async fn admit_deploy(&self, intent: &Intent) -> Result<(), Status> {
-        let Intent::Deploy { service, only } = intent else {
-            return Ok(());
-        };
-        self.policy.admit(service, only.as_ref())?;
-        let is_meant = |key: &ComponentKey| only.as_ref().is_none_or(|only| key.component == *only);
-        let keys: Vec<ComponentKey> = service.keys().filter(is_meant).collect();
-        self.foreign.admit(&keys).await
+    async fn admit_deploy(&self, intent: &Intent, keys: &[ComponentKey]) -> Result<(), Status> {
+        if let Intent::Deploy { service, only } = intent {
+            self.policy.admit(service, only.as_ref())?;
+        }
+        self.foreign.admit(keys).await
     }
 
     async fn perform(&self, asked: Asked, call: Call) -> Result<Done, Status> {
@@ -226,6 +227,17 @@ impl Call {
             origin: origin(request, method)?,
             deadline: request.extensions().get::<Deadline>().copied(),
         })
+    }
+}
+
+/// The components that a deploy is about.
+fn meant(intent: &Intent) -> Vec<ComponentKey> {
+    match intent {
+        Intent::Deploy { service, only } => service
+            .keys()
+            .filter(|key| only.as_ref().is_none_or(|only| key.component == *only))
+            .collect(),
+        _ => Vec::new(),
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_controller::port::Clock;
-use mcp_controller::{Handle, Trigger};
+use mcp_controller::{Handle, Trigger, View};
+use mcp_model::Moment;
 use mcp_proto::convert::request;
 use mcp_proto::v1;
 use mcp_registry::{Registry, SyncOutcome, SyncRequest};
@@ -53,11 +54,12 @@ impl Sync {
         for service in &intent.services {
             self.policy.admit(service, None)?;
         }
+        let at = self.clock.now();
         let request = SyncRequest {
             services: intent.services,
             origin,
             message: intent.message,
-            at: self.clock.now(),
+            at,
         };
         let storing = store(self.registry.clone(), self.controller.clone(), request);
         let outcome = self
@@ -65,13 +67,28 @@ impl Sync {
             .spawn(storing)
             .await
             .map_err(|_| Status::internal("storing the intent ended halfway"))??;
-        if !matches!(
-            tokio::time::timeout(LOOK, self.controller.look()).await,
-            Ok(Ok(()))
-        ) {
-            tracing::warn!("intent is stored, but the runtime could not be looked at");
+        if tokio::time::timeout(LOOK, self.seen(&outcome, at))
+            .await
+            .is_err()
+        {
+            tracing::warn!("intent is stored, but the runtime could not be looked at in time");
         }
         Ok(to_wire(outcome))
+    }
+
+    /// Waits until what the sync is about was looked at, so that a status after it knows.
+    async fn seen(&self, outcome: &SyncOutcome, since: Moment) {
+        if let Err(error) = self.controller.look().await {
+            tracing::warn!(%error, "intent is stored, but the runtime could not be looked at");
+            return;
+        }
+        let is_seen = |view: &View, key| {
+            let status = view.components.get(key);
+            status.is_some_and(|status| status.seen_at.boot >= since.boot)
+        };
+        let all = |view: &View| outcome.keys.iter().all(|key| is_seen(view, key));
+        // Fails where the controller has stopped: nobody will look any more.
+        let _ = self.controller.view().wait_for(all).await;
     }
 }
 

@@ -1,0 +1,13 @@
+//! The agent as a whole: real `SQLite`, real TLS on loopback, real alert commands; the container
+//! runtime is the fake one.
+
+mod alerts;
+mod commands;
+mod doors;
+mod gate;
+mod intent;
+mod lifecycle;
+mod plan;
+mod status;
+mod support;
+mod waiting;

@@ -1,0 +1,264 @@
+//! List, live check, status, events, operations.
+
+use mcp_controller::View;
+use mcp_model::ObservedState;
+use mcp_proto::v1;
+use mcp_runtime::fake::{Fault, HintPolicy};
+use mcp_runtime::{Call, RuntimeError};
+use tonic::Code;
+
+use crate::support::{Client, Node, deploy, find, hello, listed};
+
+async fn deployed() -> (Node, Client) {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.deploy(deploy(hello())).await.unwrap();
+    // What changes from here on is seen by looking, not by being told.
+    node.fake.hint_policy(HintPolicy {
+        copies: 0,
+        ..HintPolicy::default()
+    });
+    (node, client)
+}
+
+fn status(cached: bool) -> v1::GetServiceStatusRequest {
+    v1::GetServiceStatusRequest {
+        name: "hello".to_owned(),
+        cached,
+    }
+}
+
+fn broken() -> Fault {
+    Fault::Fail(RuntimeError::Failed {
+        call: Call::List,
+        object: "the fake".to_owned(),
+        exit: Some(125),
+        words: "the storage is on fire".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn a_list_reads_the_registry_and_asks_no_runtime() {
+    let (node, mut client) = deployed().await;
+    node.fake.forget_calls();
+    node.fake.kill("hello-web", 137);
+    let info = listed(&mut client, "hello", "web").await;
+    assert_eq!(
+        (
+            info.observed_state.as_str(),
+            info.spec.unwrap().image.as_str()
+        ),
+        ("running", "localhost/hello:v1")
+    );
+    assert_eq!(node.fake.calls(), []);
+}
+
+#[tokio::test]
+async fn a_live_check_brings_the_observed_state_up_to_date() {
+    let (node, mut client) = deployed().await;
+    node.fake.kill("hello-web", 137);
+    let reply = client
+        .live_check(v1::LiveCheckRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        find(&reply.services, "hello", "web")
+            .unwrap()
+            .observed_state,
+        "exited"
+    );
+    assert_eq!(
+        find(&reply.services, "hello", "api")
+            .unwrap()
+            .observed_state,
+        "running"
+    );
+    assert_eq!(reply.observation_error, "");
+    assert!(reply.observed_at.is_some() && reply.answered_at.is_some());
+    assert_eq!(
+        listed(&mut client, "hello", "web").await.observed_state,
+        "exited"
+    );
+}
+
+#[tokio::test]
+async fn status_looks_first_unless_the_cache_is_asked_for() {
+    let (node, mut client) = deployed().await;
+    node.fake.kill("hello-web", 137);
+    let cached = client
+        .get_service_status(status(true))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        find(&cached.services, "hello", "web")
+            .unwrap()
+            .observed_state,
+        "running"
+    );
+    assert!(cached.observed_at.is_some());
+    let live = client
+        .get_service_status(status(false))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        find(&live.services, "hello", "web").unwrap().observed_state,
+        "exited"
+    );
+}
+
+#[tokio::test]
+async fn status_names_drift_since_when_and_why_with_the_last_events() {
+    let (node, mut client) = deployed().await;
+    node.fake.kill("hello-web", 137);
+    client.live_check(v1::LiveCheckRequest {}).await.unwrap();
+    let exited = |view: &View| {
+        let web = view.components.get(&"hello/web".parse().unwrap());
+        web.is_some_and(|s| s.observed.state() == ObservedState::Exited && !s.drift.is_empty())
+    };
+    node.view(exited).await;
+    let reply = client
+        .get_service_status(status(true))
+        .await
+        .unwrap()
+        .into_inner();
+    let drift = reply
+        .drift
+        .iter()
+        .find(|drift| drift.component == "web")
+        .expect("it drifts");
+    assert_eq!(
+        (drift.desired_state.as_str(), drift.observed_state.as_str()),
+        ("running", "exited")
+    );
+    assert_eq!((drift.kind.as_str(), drift.exit_code), ("state", Some(137)));
+    assert!(
+        drift.since.is_some() && drift.cause.contains("137"),
+        "{drift:?}"
+    );
+    assert!(reply.drift.iter().all(|drift| drift.component != "api"));
+
+    let death = reply
+        .recent_events
+        .iter()
+        .find(|event| event.new_state == "exited")
+        .unwrap();
+    assert_eq!(
+        (death.component.as_str(), death.prev_state.as_str()),
+        ("web", "running")
+    );
+    let ids: Vec<i64> = reply.recent_events.iter().map(|event| event.id).collect();
+    assert!(ids.is_sorted_by(|a, b| a > b), "newest first: {ids:?}");
+    let listing = reply
+        .sources
+        .iter()
+        .find(|source| source.name == "listing")
+        .unwrap();
+    assert!(listing.healthy && listing.last_seen.is_some());
+}
+
+#[tokio::test]
+async fn a_runtime_that_cannot_be_asked_makes_states_unknown_and_hides_nothing() {
+    let (node, mut client) = deployed().await;
+    node.fake.next(Call::List, 1000, &broken());
+    node.fake.next(Call::Inspect, 1000, &broken());
+    let reply = client
+        .get_service_status(status(false))
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(
+        reply.observation_error.contains("on fire"),
+        "{}",
+        reply.observation_error
+    );
+    let web = find(&reply.services, "hello", "web").unwrap();
+    assert_eq!(
+        (web.observed_state.as_str(), web.desired_state.as_str()),
+        ("unknown", "running")
+    );
+    assert!(web.spec.is_some() && reply.drift.is_empty());
+    let reply = client
+        .live_check(v1::LiveCheckRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!reply.observation_error.is_empty());
+    assert_eq!(
+        find(&reply.services, "hello", "api")
+            .unwrap()
+            .observed_state,
+        "unknown"
+    );
+    // Nothing was concluded from it.
+    assert_eq!(
+        listed(&mut client, "hello", "web").await.observed_state,
+        "running"
+    );
+}
+
+#[tokio::test]
+async fn foreign_containers_are_shown_apart_and_stored_nowhere() {
+    let (node, mut client) = deployed().await;
+    node.fake
+        .add_foreign("Some_Body's", "example.org/theirs:v1");
+    let reply = client
+        .live_check(v1::LiveCheckRequest {})
+        .await
+        .unwrap()
+        .into_inner();
+    let theirs = &reply.foreign[0];
+    assert_eq!(
+        (theirs.name.as_str(), theirs.desired_state.as_str()),
+        ("Some_Body's", "ignore")
+    );
+    assert_eq!(theirs.observed_state, "running");
+    assert_eq!(reply.services.len(), 1);
+    assert_eq!(node.running.registry().services().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_service_that_is_not_known_is_not_an_empty_status() {
+    let (_node, mut client) = deployed().await;
+    let request = v1::GetServiceStatusRequest {
+        name: "nobody".to_owned(),
+        cached: true,
+    };
+    assert_eq!(
+        client.get_service_status(request).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    let request = v1::GetServiceStatusRequest {
+        name: "No".to_owned(),
+        cached: true,
+    };
+    assert_eq!(
+        client.get_service_status(request).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
+}
+
+#[tokio::test]
+async fn operations_are_listed_with_their_steps_and_their_caller() {
+    let (_node, mut client) = deployed().await;
+    let reply = client
+        .list_operations(v1::ListOperationsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    let deploy = &reply.operations[0];
+    assert_eq!(
+        (deploy.kind.as_str(), deploy.state.as_str()),
+        ("deploy", "succeeded")
+    );
+    assert_eq!((deploy.caller.as_str(), deploy.steps.len()), ("alice", 2));
+    let events = client
+        .list_events(v1::ListEventsRequest {
+            limit: 1,
+            ..Default::default()
+        })
+        .await;
+    assert_eq!(events.unwrap().into_inner().events.len(), 1);
+}

@@ -1,0 +1,276 @@
+//! A node in this process, and clients for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mcp_agent::node::{HintFeed, Opened, Running, World, podman_args};
+use mcp_config::agent::AgentConfig;
+use mcp_identity::issue::{CertPaths, SanName, Validity, issue_ca_and_cert};
+use mcp_identity::{Role, Token};
+use mcp_model::Stamp;
+use mcp_proto::v1;
+use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
+use mcp_registry::NewToken;
+use mcp_runtime::fake::Fake;
+use mcp_runtime::hints::channel;
+use tempfile::TempDir;
+use tonic::metadata::MetadataValue;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Request, Status};
+
+pub(crate) type Client = McpAgentServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// A node whose runtime is the fake.
+pub(crate) struct Node {
+    pub(crate) fake: Fake,
+    pub(crate) running: Running,
+    pub(crate) config: AgentConfig,
+    pub(crate) dir: Arc<TempDir>,
+    authority: String,
+    token: String,
+}
+
+/// Now, by the wall clock.
+pub(crate) fn now() -> Stamp {
+    Stamp::new(jiff::Timestamp::now())
+}
+
+/// Settings of a node in `dir`, with its certificates; the authority's comes back.
+pub(crate) fn configure(dir: &Path) -> (AgentConfig, String) {
+    let paths = CertPaths::within(dir);
+    let names: [SanName; 1] = ["127.0.0.1".parse().unwrap()];
+    let node = "rift".parse().unwrap();
+    let pems = issue_ca_and_cert(&node, &names, Validity::default(), now()).unwrap();
+    pems.write(&paths).unwrap();
+    let address = "127.0.0.1:0".parse().unwrap();
+    let mut config = AgentConfig::new(node, address, paths.cert, paths.key, dir.join("mcp.db"));
+    config.agent.run_dir = dir.join("run");
+    config.agent.service_root = dir.join("srv");
+    config.agent.volume_prefixes = vec![dir.join("srv")];
+    // Nothing happens by itself: what a test sees, it has caused.
+    config.monitor.interval = Duration::from_hours(1);
+    std::fs::create_dir(dir.join("srv")).unwrap();
+    (config, pems.ca_cert)
+}
+
+/// Starts a node from its settings, over a fake runtime that may be one from before.
+pub(crate) async fn start(
+    config: AgentConfig,
+    fake: Option<Fake>,
+) -> anyhow::Result<(Running, Fake)> {
+    let podman = podman_args(&config);
+    let opened = Opened::open(config).await?;
+    let fake = fake.unwrap_or_else(|| Fake::new(now(), opened.instance()));
+    let (sender, receiver) = channel(64);
+    fake.send_hints_to(sender);
+    let hints = HintFeed {
+        receiver,
+        handles: None,
+        sources: None,
+    };
+    let world = World {
+        runtime: Arc::new(fake.clone()),
+        podman,
+        hints,
+    };
+    Ok((opened.start(world).await?, fake))
+}
+
+impl Node {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(adjust: impl FnOnce(&mut AgentConfig)) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let (mut config, authority) = configure(dir.path());
+        adjust(&mut config);
+        let (running, fake) = start(config.clone(), None).await.unwrap();
+        for image in [
+            "localhost/hello:v1",
+            "localhost/hello:v2",
+            "example.org/app:v1.2.3",
+        ] {
+            fake.add_image(&image.parse().unwrap());
+        }
+        let mut node = Self {
+            fake,
+            running,
+            config,
+            dir,
+            authority,
+            token: String::new(),
+        };
+        node.token = node.issue("alice", "admin", Duration::from_hours(1)).await;
+        node
+    }
+
+    /// Ends the agent and starts another on the same node; the runtime goes on.
+    pub(crate) async fn restart(mut self) -> Self {
+        self.running.stop().await.unwrap();
+        let (running, fake) = start(self.config.clone(), Some(self.fake)).await.unwrap();
+        self.running = running;
+        self.fake = fake;
+        self
+    }
+
+    /// A token that was issued two hours ago at the latest.
+    pub(crate) async fn issue(&self, subject: &str, role: &str, valid: Duration) -> String {
+        let token = Token::generate();
+        let created = Stamp::from_millis(now().as_millis() - 7_200_000);
+        let two_hours = Duration::from_hours(2);
+        let new = NewToken {
+            hash: *token.hash().as_bytes(),
+            id: subject.to_owned(),
+            subject: subject.to_owned(),
+            roles: vec![role.parse::<Role>().unwrap().to_string()],
+            created,
+            expires: created.plus(if valid.is_zero() {
+                valid
+            } else {
+                two_hours + valid
+            }),
+        };
+        self.running.registry().insert_token(new).await.unwrap();
+        token.secret().to_owned()
+    }
+
+    pub(crate) async fn channel(&self) -> Channel {
+        self.try_channel(&self.authority).await.unwrap()
+    }
+
+    pub(crate) async fn try_channel(
+        &self,
+        authority: &str,
+    ) -> Result<Channel, tonic::transport::Error> {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(authority))
+            .domain_name("127.0.0.1");
+        Endpoint::from_shared(format!("https://{}", self.running.address()))?
+            .tls_config(tls)?
+            .connect()
+            .await
+    }
+
+    /// A client with an admin's token.
+    pub(crate) async fn client(&self) -> Client {
+        let bearer = Bearer(self.token.clone());
+        McpAgentServiceClient::with_interceptor(self.channel().await, bearer)
+    }
+
+    /// Waits until the controller's view shows what is asked.
+    pub(crate) async fn view(&self, shows: impl FnMut(&mcp_controller::View) -> bool) {
+        self.running
+            .controller()
+            .view()
+            .wait_for(shows)
+            .await
+            .unwrap();
+    }
+
+    /// A second connection to the registry, behind the agent's back.
+    pub(crate) fn database(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(&self.config.database.path).unwrap()
+    }
+
+    /// Makes every further audit record fail to be stored.
+    pub(crate) fn break_audit(&self) {
+        let trigger = "CREATE TRIGGER no_room BEFORE INSERT ON audit
+                       BEGIN SELECT RAISE(ABORT, 'no room'); END";
+        self.database().execute_batch(trigger).unwrap();
+    }
+}
+
+/// Sends a token along.
+#[derive(Clone)]
+pub(crate) struct Bearer(pub(crate) String);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let value: MetadataValue<_> = format!("Bearer {}", self.0).parse().unwrap();
+        request.metadata_mut().insert("authorization", value);
+        Ok(request)
+    }
+}
+
+pub(crate) fn component(name: &str, image: &str) -> v1::ComponentSpec {
+    v1::ComponentSpec {
+        name: name.to_owned(),
+        image: image.to_owned(),
+        ..Default::default()
+    }
+}
+
+/// An active service whose components are given as name and image.
+pub(crate) fn service(name: &str, components: &[(&str, &str)]) -> v1::ServiceSpec {
+    v1::ServiceSpec {
+        name: name.to_owned(),
+        active: true,
+        components: components
+            .iter()
+            .map(|(name, image)| component(name, image))
+            .collect(),
+    }
+}
+
+/// The service that most tests use: two components of one image.
+pub(crate) fn hello() -> v1::ServiceSpec {
+    service(
+        "hello",
+        &[("web", "localhost/hello:v1"), ("api", "localhost/hello:v1")],
+    )
+}
+
+pub(crate) fn deploy(service: v1::ServiceSpec) -> v1::DeployRequest {
+    v1::DeployRequest {
+        service: Some(service),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn sync(services: &[v1::ServiceSpec]) -> v1::SyncDesiredStateRequest {
+    v1::SyncDesiredStateRequest {
+        services: services.to_vec(),
+        message: String::new(),
+    }
+}
+
+/// Names and success of results, in their order.
+pub(crate) fn outcomes(results: &[v1::ComponentResult]) -> Vec<(&str, bool)> {
+    results
+        .iter()
+        .map(|result| (result.name.as_str(), result.success))
+        .collect()
+}
+
+/// One component of a service as the agent lists it.
+pub(crate) async fn listed(
+    client: &mut Client,
+    service: &str,
+    component: &str,
+) -> v1::ComponentInfo {
+    let services = client
+        .list_services(v1::ListServicesRequest {})
+        .await
+        .unwrap()
+        .into_inner()
+        .services;
+    find(&services, service, component)
+        .expect("it is listed")
+        .clone()
+}
+
+pub(crate) fn find<'a>(
+    services: &'a [v1::ServiceInfo],
+    service: &str,
+    component: &str,
+) -> Option<&'a v1::ComponentInfo> {
+    let service = services.iter().find(|info| info.name == service)?;
+    service
+        .components
+        .iter()
+        .find(|info| info.name == component)
+}
