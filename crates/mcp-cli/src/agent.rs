@@ -1,0 +1,239 @@
+//! A connection to one agent, and the calls that go over it.
+//!
+//! The TLS connection is made first and by itself, so that what is wrong with it is told as it is
+//! and not as a transport error; then HTTP/2 is spoken over it. It is not made again when it
+//! breaks: a command is short, and an operation that it started goes on by itself (S18).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use hyper_util::rt::TokioIo;
+use mcp_config::cli::Node;
+use mcp_proto::v1;
+use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
+use mcp_proto::{API_LEVEL, API_LEVEL_KEY, MAX_MESSAGE_BYTES};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
+
+use crate::context::Context;
+use crate::problem::Problem;
+use crate::status::explain;
+
+/// The generated client with our metadata on every request.
+pub(crate) type Client = McpAgentServiceClient<InterceptedService<Channel, Credentials>>;
+
+/// An open connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) node: Node,
+    client: Client,
+    read_timeout: Duration,
+}
+
+/// Puts the token and our level on every request.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    authorization: MetadataValue<Ascii>,
+}
+
+impl Interceptor for Credentials {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        let metadata = request.metadata_mut();
+        metadata.insert("authorization", self.authorization.clone());
+        metadata.insert(API_LEVEL_KEY, MetadataValue::from(API_LEVEL));
+        Ok(request)
+    }
+}
+
+/// What an agent's answer says about its level; silence means the first one.
+fn level_of(metadata: &MetadataMap) -> u32 {
+    metadata.get(API_LEVEL_KEY).map_or(1, |value| {
+        value
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    })
+}
+
+impl Agent {
+    /// Connects to `node` with its own token and CA.
+    pub(crate) async fn connect(context: &Context, node: &Node) -> Result<Self> {
+        let authorization = crate::dial::authorization(&context.config, node)?;
+        context
+            .out
+            .detail(&format!("connecting to {} at {}", node.name, node.address));
+        let timeout = context.read_timeout();
+        let stream = crate::dial::dial(&context.config, node, timeout).await?;
+        let channel = channel(stream).await.map_err(|error| {
+            Problem::new(format!(
+                "cannot speak HTTP/2 with {} ({})",
+                node.name, node.address
+            ))
+            .because(error)
+            .help("is this the port of an mcp-agent?")
+        })?;
+        let client =
+            McpAgentServiceClient::with_interceptor(channel, Credentials { authorization })
+                .max_decoding_message_size(MAX_MESSAGE_BYTES)
+                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self {
+            node: node.clone(),
+            client,
+            read_timeout: timeout,
+        })
+    }
+
+    /// A handle for a call of one's own.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// Refuses an agent that is too old to honour what we would ask of it. Returns what it knows,
+    /// since a cheap read is how it is asked.
+    pub(crate) async fn check_level(&self) -> Result<Vec<v1::ServiceInfo>> {
+        let mut client = self.client();
+        let answer = self.read(
+            "list services",
+            client.list_services(v1::ListServicesRequest {}),
+        );
+        let answer = answer.await?;
+        let level = level_of(answer.metadata());
+        if level < API_LEVEL {
+            return Err(Problem::new(format!(
+                "the agent on {} is too old: it speaks API level {level}, this mcp needs {API_LEVEL}",
+                self.node.name
+            ))
+            .help("upgrade the agent; until then use the mcp of its release")
+            .into());
+        }
+        Ok(answer.into_inner().services)
+    }
+
+    /// What the registry knows.
+    pub(crate) async fn services(&self) -> Result<Vec<v1::ServiceInfo>> {
+        let mut client = self.client();
+        let call = client.list_services(v1::ListServicesRequest {});
+        Ok(self
+            .read("list services", call)
+            .await?
+            .into_inner()
+            .services)
+    }
+
+    /// States, drift and events; from the cache or after a look.
+    pub(crate) async fn status(
+        &self,
+        service: &str,
+        cached: bool,
+    ) -> Result<v1::GetServiceStatusResponse> {
+        let mut client = self.client();
+        let request = v1::GetServiceStatusRequest {
+            name: service.to_owned(),
+            cached,
+        };
+        Ok(self
+            .read("read the status", client.get_service_status(request))
+            .await?
+            .into_inner())
+    }
+
+    /// What the runtime says now.
+    pub(crate) async fn live_check(&self) -> Result<v1::LiveCheckResponse> {
+        let mut client = self.client();
+        let call = client.live_check(v1::LiveCheckRequest {});
+        Ok(self.read("look at the runtime", call).await?.into_inner())
+    }
+
+    /// What a sync or a deploy would change.
+    pub(crate) async fn plan(&self, intent: v1::plan_request::Intent) -> Result<v1::PlanResponse> {
+        let mut client = self.client();
+        let request = v1::PlanRequest {
+            intent: Some(intent),
+        };
+        Ok(self.read("plan", client.plan(request)).await?.into_inner())
+    }
+
+    /// Records intent.
+    pub(crate) async fn sync(
+        &self,
+        request: v1::SyncDesiredStateRequest,
+    ) -> Result<v1::SyncDesiredStateResponse> {
+        let mut client = self.client();
+        Ok(self
+            .read("sync", client.sync_desired_state(request))
+            .await?
+            .into_inner())
+    }
+
+    /// One operation, where the agent knows it.
+    pub(crate) async fn operation(&self, id: &str) -> Result<Option<v1::OperationInfo>, Status> {
+        let request = v1::ListOperationsRequest {
+            operation_id: id.to_owned(),
+            limit: 1,
+            ..Default::default()
+        };
+        let operations = self
+            .client()
+            .list_operations(request)
+            .await?
+            .into_inner()
+            .operations;
+        Ok(operations.into_iter().find(|operation| operation.id == id))
+    }
+
+    /// Waits for an answer as long as a read may take.
+    async fn read<T>(
+        &self,
+        tried: &str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Response<T>> {
+        let late = |_| Status::deadline_exceeded(crate::human::duration(self.read_timeout));
+        let answer = tokio::time::timeout(self.read_timeout, call).await;
+        let answer = answer.map_err(late).flatten();
+        answer.map_err(|status| explain(&self.node, tried, &status).into())
+    }
+}
+
+/// HTTP/2 over a connection that is there already.
+async fn channel<S>(stream: S) -> Result<Channel, tonic::transport::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let slot = Arc::new(Mutex::new(Some(stream)));
+    let connector = tower::service_fn(move |_| {
+        let stream = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            let lost =
+                || std::io::Error::new(std::io::ErrorKind::NotConnected, "the connection was lost");
+            stream.map(TokioIo::new).ok_or_else(lost)
+        }
+    });
+    // The name is in the certificate check, which has been made; this one only fills a header.
+    Endpoint::from_static("http://mcp-agent")
+        .user_agent(concat!("mcp/", env!("CARGO_PKG_VERSION")))?
+        .http2_keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10))
+        .connect_with_connector(connector)
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_agent_speaks_the_first_level() {
+        let mut metadata = MetadataMap::new();
+        assert_eq!(level_of(&metadata), 1);
+        for (text, level) in [("3", 3), ("0", 0), ("new", 0)] {
+            metadata.insert(API_LEVEL_KEY, text.parse().unwrap());
+            assert_eq!(level_of(&metadata), level);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The commands, one file each.
+
+mod completion;
+mod deploy;
+mod dry_run;
+mod lifecycle;
+mod list;
+mod node;
+mod node_files;
+mod prune;
+mod ps;
+mod status;
+mod status_text;
+mod sync;
+
+use anyhow::Result;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::output::Output;
+use crate::problem::{Exit, Problem};
+
+/// Does what was asked.
+pub(crate) fn run(out: Output, cli: Cli) -> Result<Exit> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Completion(args) => completion::run(out, &args),
+        Command::Node(command) => node::run(out, global, command),
+        Command::Sync(args) => {
+            sync::check(&args)?;
+            remote(async { sync::run(&Context::load(out, global)?, &args).await })
+        }
+        Command::Deploy(args) => {
+            remote(async { deploy::run(&Context::load(out, global)?, args).await })
+        }
+        Command::Start(args) => {
+            remote(async { lifecycle::start(&Context::load(out, global)?, args).await })
+        }
+        Command::Stop(args) => {
+            remote(async { lifecycle::stop(&Context::load(out, global)?, args).await })
+        }
+        Command::Restart(args) => {
+            remote(async { lifecycle::restart(&Context::load(out, global)?, args).await })
+        }
+        Command::List => remote(async { list::run(&Context::load(out, global)?).await }),
+        Command::Ps => remote(async { ps::run(&Context::load(out, global)?).await }),
+        Command::Status(args) => {
+            remote(async { status::run(&Context::load(out, global)?, args).await })
+        }
+    }
+}
+
+/// One thread does for a few connections, and starts at once.
+fn remote(work: impl Future<Output = Result<Exit>>) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new("cannot start the network runtime").because(error))?;
+    runtime.block_on(work)
+}

@@ -1,0 +1,60 @@
+//! The secured connection to an agent, and who is let in at the other end.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use mcp_config::cli::{CliConfig, Node};
+use mcp_identity::{CaSource, Token, client_config, connect, read_token_file};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::metadata::{Ascii, MetadataValue};
+
+use crate::problem::Problem;
+
+/// For scripts: wins over every file.
+const TOKEN_VARIABLE: &str = "MCP_TOKEN";
+
+/// Connects to `node`, verified against its own CA, else the common one (S38).
+pub(crate) async fn dial(
+    config: &CliConfig,
+    node: &Node,
+    limit: Duration,
+) -> Result<impl AsyncRead + AsyncWrite + Send + Unpin + use<>> {
+    let failed = |node: &Node| Problem::new(format!("cannot connect to node {}", node.name));
+    let ca = config
+        .ca_cert(node)
+        .map(|path| CaSource::File(path.to_owned()));
+    let tls = client_config(ca.as_ref()).map_err(|error| failed(node).because(error))?;
+    let address = node.address.to_string();
+    let stream = connect(&address, node.server_name.as_deref(), tls, limit).await;
+    Ok(stream.map_err(|error| failed(node).because(error))?)
+}
+
+/// The `authorization` header for `node`. Looked up for each node by itself, so that a node's own
+/// token never goes to another one (S38).
+pub(crate) fn authorization(config: &CliConfig, node: &Node) -> Result<MetadataValue<Ascii>> {
+    let token = token(config, node)?;
+    let mut header: MetadataValue<Ascii> = format!("Bearer {}", token.secret()).parse()?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn token(config: &CliConfig, node: &Node) -> Result<Token> {
+    if let Some(text) = std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty()) {
+        let token = text.to_string_lossy().parse();
+        return Ok(token.map_err(|error: mcp_identity::TokenError| {
+            Problem::usage(format!("cannot use the token in {TOKEN_VARIABLE}")).because(error)
+        })?);
+    }
+    let path = config.token_path(node);
+    let token = read_token_file(path).map_err(|error| {
+        Problem::new(format!("no token for node {}", node.name))
+            .because(error)
+            .help(format!(
+                "get one on the node and bring it here:\n\
+             ssh {} mcp-agent token issue --bundle - | mcp node add --replace --bundle -\n\
+             or set {TOKEN_VARIABLE}",
+                node.address.host()
+            ))
+    })?;
+    Ok(token)
+}

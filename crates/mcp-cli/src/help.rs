@@ -1,0 +1,93 @@
+//! What the help says beside the options: tasks, examples, exit codes.
+
+/// The commands by task, as the help lists them.
+pub(crate) const TASKS: [(&str, &[&str]); 4] = [
+    ("Say what should be", &["sync", "deploy"]),
+    ("Start and stop", &["start", "stop", "restart"]),
+    ("See what is", &["status", "ps", "list"]),
+    ("Set up", &["node", "completion"]),
+];
+
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0  everything asked for was done, or shown, in full
+  1  something failed, or a node did not answer
+  2  the command line was wrong, or too little to go by; nothing was changed
+  3  `mcp status --exit-code` found drift";
+
+pub(crate) const SYNC_EXAMPLE: &str = "\
+Every definition is read before anything is sent; one broken file refuses the whole sync.
+
+Examples:
+  mcp sync --dry-run      show field by field what would change
+  mcp sync                record the definitions on all nodes
+  mcp sync --prune        and remove what no definition names any more, after asking";
+
+pub(crate) const DEPLOY_EXAMPLE: &str = "\
+The spec comes from -f, else from the definition in the services directory, else from the last
+successful deploy that the node remembers.
+
+Examples:
+  mcp deploy hello                       all components of the service
+  mcp deploy hello/web -m 'new greeting' one component, with a reason
+  mcp deploy hello --dry-run             print the commands that would run";
+
+pub(crate) const START_EXAMPLE: &str = "\
+Example:
+  mcp start hello";
+
+pub(crate) const STOP_EXAMPLE: &str = "\
+The definition's comments and layout stay as they are.
+
+Example:
+  mcp stop hello -m 'moving the database'";
+
+pub(crate) const RESTART_EXAMPLE: &str = "\
+The definition is not changed.
+
+Example:
+  mcp restart hello";
+
+pub(crate) const LIST_EXAMPLE: &str = "\
+Example:
+  mcp list --output json | jq -r '.nodes[].services[].name'";
+
+pub(crate) const PS_EXAMPLE: &str = "\
+Example:
+  mcp ps --node rift";
+
+pub(crate) const STATUS_EXAMPLE: &str = "\
+Answers come from what the agents last saw; --live makes them look first.
+
+Examples:
+  mcp status
+  mcp status hello --live
+  mcp status --exit-code   for scripts: 3 means drift, 1 that something is unknown";
+
+pub(crate) const NODE_EXAMPLE: &str = "\
+Example:
+  ssh rift mcp-agent token issue --bundle - | mcp node add --bundle -";
+
+pub(crate) const COMPLETION_EXAMPLE: &str = "\
+Examples:
+  mcp completion bash > ~/.local/share/bash-completion/completions/mcp
+  mcp completion zsh > ~/.zfunc/_mcp
+  mcp completion fish > ~/.config/fish/completions/mcp.fish";
+
+/// The commands by task, with what each is about.
+pub(crate) fn tasks(command: &clap::Command) -> String {
+    let mut lines = Vec::new();
+    for (task, names) in TASKS {
+        lines.push(format!("{task}:"));
+        for name in names {
+            let about = command
+                .find_subcommand(name)
+                .and_then(clap::Command::get_about)
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            lines.push(format!("  {name:<12}{about}"));
+        }
+        lines.push(String::new());
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,270 @@
+//! Asking for an operation and waiting for its end.
+//!
+//! The operation belongs to the agent from the moment that it is accepted: when the waiting ends
+//! early, the operation goes on, and what is said here is its id (S18).
+
+use std::time::Duration;
+
+use anyhow::Result;
+use mcp_model::OperationId;
+use mcp_proto::v1::{ComponentResult, OperationInfo};
+use rand::Rng;
+use serde::Serialize;
+use tonic::{Response, Status};
+
+use crate::agent::Agent;
+use crate::context::Context;
+use crate::output::Output;
+use crate::problem::{Exit, Problem};
+use crate::progress::Progress;
+use crate::status::{explain, is_unanswered};
+use crate::table::{Look, Table, Value};
+use crate::view::{self, Outcome};
+
+/// How often the steps are looked at.
+const POLL: Duration = Duration::from_millis(150);
+
+/// How long to ask what became of an operation that was left.
+const PARTING: Duration = Duration::from_secs(2);
+
+/// How the waiting ended.
+#[derive(Debug)]
+pub(crate) enum Ended<T> {
+    /// With the agent's answer.
+    Answered(T),
+    /// Without one.
+    Left {
+        /// Whether the agent is known to have accepted the operation.
+        accepted: bool,
+        /// What to tell the operator.
+        problem: Problem,
+    },
+}
+
+impl<T> Ended<T> {
+    /// The part of the answer that matters.
+    pub(crate) fn map<U>(self, part: impl FnOnce(T) -> U) -> Ended<U> {
+        match self {
+            Self::Answered(answer) => Ended::Answered(part(answer)),
+            Self::Left { accepted, problem } => Ended::Left { accepted, problem },
+        }
+    }
+}
+
+/// What an operation is, in words: `deploy hello` on a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) agent: &'a Agent,
+    pub(crate) id: &'a OperationId,
+    pub(crate) tried: &'a str,
+}
+
+/// A new id: 100 random bits.
+pub(crate) fn new_id() -> OperationId {
+    const ALPHABET: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r',
+        's', 't', 'u', 'v', 'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
+    ];
+    let mut random = rand::rng();
+    let id: String = (0..20)
+        .map(|_| ALPHABET[random.random_range(0..ALPHABET.len())])
+        .collect();
+    id.parse()
+        .expect("letters and digits of the right number are an id")
+}
+
+/// Waits for `call`, telling meanwhile what the operation does.
+///
+/// # Errors
+///
+/// The agent's refusal.
+pub(crate) async fn wait<T>(
+    context: &Context,
+    asked: Asked<'_>,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Ended<T>> {
+    let limit = context.operation_timeout();
+    let mut progress = Progress::new(context.out);
+    let answer = tokio::select! {
+        answer = call => Ok(answer),
+        () = watch(asked, &mut progress) => unreachable!("watching has no end of its own"),
+        () = tokio::time::sleep(limit) => Err(format!("no answer within {}", crate::human::duration(limit))),
+        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+    };
+    progress.finish();
+    match answer {
+        Ok(Ok(response)) => Ok(Ended::Answered(response.into_inner())),
+        Ok(Err(status)) if is_unanswered(&status) => Ok(leave(
+            asked,
+            &explain(&asked.agent.node, asked.tried, &status).to_string(),
+        )
+        .await),
+        Ok(Err(status)) => Err(explain(&asked.agent.node, asked.tried, &status).into()),
+        Err(why) => Ok(leave(asked, &why).await),
+    }
+}
+
+/// Looks at the operation's steps again and again. What goes wrong here does not matter: the
+/// answer of the call itself does.
+async fn watch(asked: Asked<'_>, progress: &mut Progress) {
+    loop {
+        tokio::time::sleep(POLL).await;
+        if let Ok(Some(operation)) = asked.agent.operation(asked.id.as_str()).await {
+            progress.update(&operation);
+        }
+    }
+}
+
+/// Ends the waiting, not the operation.
+async fn leave<T>(asked: Asked<'_>, why: &str) -> Ended<T> {
+    let look = tokio::time::timeout(PARTING, asked.agent.operation(asked.id.as_str())).await;
+    let seen: Option<OperationInfo> = look.ok().and_then(Result::ok).flatten();
+    let (node, id) = (&asked.agent.node.name, asked.id);
+    let state = match &seen {
+        Some(operation) => format!("the operation goes on there as {id} ({})", operation.state),
+        None => format!("the operation may go on there as {id}"),
+    };
+    let problem = Problem::new(format!(
+        "stopped waiting for {} on {node}: {why}; {state}",
+        asked.tried
+    ))
+    .help("see what came of it: mcp status");
+    Ended::Left {
+        accepted: seen.is_some(),
+        problem,
+    }
+}
+
+/// What became of the components, as shown and as `--output json` writes it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) node: String,
+    pub(crate) service: String,
+    pub(crate) operation_id: String,
+    pub(crate) results: Vec<Outcome>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The state that a component of a finished operation must have been seen in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Goal {
+    Running,
+    NotRunning,
+    Gone,
+}
+
+impl Goal {
+    /// Success is what was observed, not what was asked for. An agent that does not say what it
+    /// observed is taken at its word.
+    fn is_met_by(self, observed: &str) -> bool {
+        match self {
+            _ if observed.is_empty() => true,
+            Self::Running => observed == "running",
+            Self::NotRunning => matches!(observed, "stopped" | "exited" | "removed"),
+            Self::Gone => observed == "removed",
+        }
+    }
+}
+
+/// The components' results, with success corrected by what was observed.
+pub(crate) fn outcomes(results: Vec<ComponentResult>, goal: Goal) -> Vec<Outcome> {
+    let mut outcomes: Vec<Outcome> = view::all(results);
+    for outcome in &mut outcomes {
+        let done = outcome.success && outcome.skipped.is_empty();
+        if done && !goal.is_met_by(&outcome.observed) {
+            outcome.success = false;
+            outcome.error = format!("it was done, but is {} now", outcome.observed);
+        }
+    }
+    outcomes
+}
+
+impl Report {
+    /// Tells what failed and what is to be heeded, and how the command ends.
+    pub(crate) fn tell(&self, out: Output) -> Exit {
+        for warning in &self.warnings {
+            out.warn(warning);
+        }
+        for failed in self.results.iter().filter(|outcome| !outcome.success) {
+            out.error(&anyhow::anyhow!(
+                "{}/{}: {}",
+                self.service,
+                failed.component,
+                failed.error
+            ));
+        }
+        Exit::fine_if(self.results.iter().all(|outcome| outcome.success))
+    }
+
+    /// The results as a table.
+    pub(crate) fn table(&self) -> String {
+        let mut table = Table::new(&["SERVICE", "COMPONENT", "RESULT", "OBSERVED", "[NOTE]"]);
+        for outcome in &self.results {
+            let (word, look) = match outcome {
+                Outcome { success: false, .. } => ("failed", Look::Bad),
+                Outcome { skipped, .. } if !skipped.is_empty() => ("skipped", Look::Faint),
+                Outcome {
+                    unchanged: true, ..
+                } => ("unchanged", Look::Good),
+                _ => ("done", Look::Good),
+            };
+            table.row([
+                self.service.as_str().into(),
+                outcome.component.as_str().into(),
+                Value::new(word, look),
+                Value::state(&outcome.observed),
+                note(outcome).into(),
+            ]);
+        }
+        table.render()
+    }
+}
+
+fn note(outcome: &Outcome) -> &str {
+    match outcome {
+        Outcome { success: false, .. } => "see above",
+        Outcome { skipped, .. } if !skipped.is_empty() => skipped,
+        Outcome {
+            unchanged: true, ..
+        } => "the spec was the same; the container was replaced",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_valid_and_differ() {
+        let (one, other) = (new_id(), new_id());
+        assert_ne!(one, other);
+        assert!(one.as_str().len() >= 16);
+    }
+
+    #[test]
+    fn success_is_what_was_observed() {
+        for (goal, observed, success) in [
+            (Goal::Running, "running", true),
+            (Goal::Running, "exited", false),
+            (Goal::Running, "unknown", false),
+            (Goal::Running, "", true),
+            (Goal::NotRunning, "stopped", true),
+            (Goal::NotRunning, "running", false),
+            (Goal::NotRunning, "unknown", false),
+            (Goal::Gone, "removed", true),
+            (Goal::Gone, "stopped", false),
+        ] {
+            let result = ComponentResult {
+                success: true,
+                observed_state: observed.to_owned(),
+                ..Default::default()
+            };
+            assert_eq!(
+                outcomes(vec![result], goal)[0].success,
+                success,
+                "{goal:?} {observed}"
+            );
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The only place that prints.
+//!
+//! Standard output carries data, once and at the end: a table, or with `--output json` one
+//! document and nothing else. Everything said meanwhile goes to standard error. Colours and
+//! control characters of our own are taken away by `anstream` where there is no terminal or
+//! `NO_COLOR` is set; those of others never get here unescaped.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use mcp_model::text;
+use serde::Serialize;
+
+use crate::args::Format;
+use crate::problem;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+/// Something that can be shown to people and to programs.
+pub(crate) trait Show: Serialize {
+    /// As text; may carry styles, must carry no unescaped text from elsewhere.
+    fn text(&self) -> String;
+}
+
+/// Where the command's words go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+    verbose: bool,
+    colour: ColorChoice,
+}
+
+impl Output {
+    /// Where the options say.
+    pub(crate) fn new(format: Format, no_color: bool, verbose: bool) -> Self {
+        let colour = if no_color {
+            ColorChoice::Never
+        } else {
+            ColorChoice::Auto
+        };
+        Self {
+            format,
+            verbose,
+            colour,
+        }
+    }
+
+    fn stderr(self) -> AutoStream<io::Stderr> {
+        AutoStream::new(io::stderr(), self.colour)
+    }
+
+    fn talk(self, text: &str) {
+        // Standard error may be gone too; then there is nobody left to tell.
+        let _ = writeln!(self.stderr(), "{text}");
+    }
+
+    /// Shows a result on standard output.
+    pub(crate) fn show(self, result: &impl Show) -> io::Result<()> {
+        match self.format {
+            Format::Table => self.data(&result.text()),
+            Format::Json => {
+                let mut json = serde_json::to_string_pretty(result)?;
+                json.push('\n');
+                self.data(&json)
+            }
+        }
+    }
+
+    /// Writes to standard output. A reader that went away (`mcp list | head -1`) has what it
+    /// wanted: that is not an error.
+    pub(crate) fn data(self, text: &str) -> io::Result<()> {
+        let mut stdout = AutoStream::new(io::stdout(), self.colour);
+        match stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Tells the operator something that is not data.
+    pub(crate) fn note(self, text: &str) {
+        self.talk(&safe(text, "  "));
+    }
+
+    /// Tells only those who asked for more.
+    pub(crate) fn detail(self, text: &str) {
+        if self.verbose {
+            self.talk(&format!("{FAINT}{}{FAINT:#}", safe(text, "  ")));
+        }
+    }
+
+    /// Something that the operator should look at, though the command goes on.
+    pub(crate) fn warn(self, text: &str) {
+        self.talk(&format!(
+            "{WARNING}warning{WARNING:#}: {}",
+            safe(text, "  ")
+        ));
+    }
+
+    /// An error with its causes and what to do about it.
+    pub(crate) fn error(self, error: &anyhow::Error) {
+        if let Some(rendered) = crate::definitions::rendered(error) {
+            self.talk(&rendered);
+            return;
+        }
+        let mut lines = vec![format!(
+            "{ERROR}error{ERROR:#}: {}",
+            safe(&error.to_string(), "  ")
+        )];
+        let because = |cause: &(dyn std::error::Error + 'static)| {
+            format!("  because: {}", safe(&cause.to_string(), "    "))
+        };
+        lines.extend(error.chain().skip(1).map(because));
+        lines.extend(problem::help_of(error).map(|help| format!("  help: {}", safe(help, "    "))));
+        self.talk(&lines.join("\n"));
+    }
+
+    /// Whether a person is there to be asked.
+    pub(crate) fn can_ask() -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Whether progress may move on the screen.
+    pub(crate) fn is_live() -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Asks a question that only an explicit yes answers.
+    pub(crate) fn confirm(self, question: &str) -> io::Result<bool> {
+        let mut stderr = self.stderr();
+        write!(stderr, "{} [y/N] ", safe(question, "  "))?;
+        stderr.flush()?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer)?;
+        Ok(is_yes(&answer))
+    }
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
+/// Escapes text from elsewhere line by line; further lines are indented, so that none of them
+/// can pass for one of ours.
+fn safe(text: &str, indent: &str) -> String {
+    let lines: Vec<_> = text.trim_end().split('\n').map(text::escape).collect();
+    lines.join(&format!("\n{indent}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_explicit_yes_is_a_yes() {
+        for answer in ["y", "Y\n", " yes \n", "YES"] {
+            assert!(is_yes(answer), "{answer:?}");
+        }
+        for answer in ["", "\n", "n", "no", "yep", "y e s", "\u{1b}y"] {
+            assert!(!is_yes(answer), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn lines_from_elsewhere_are_escaped_and_indented() {
+        assert_eq!(
+            safe("a\r\u{1b}[2J\nerror: b\n", "    "),
+            "a\\r\\u{1b}[2J\n    error: b"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! What an operation is doing, told while it runs: on a terminal one moving line per component,
+//! elsewhere a plain line whenever a step changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mcp_model::text;
+use mcp_proto::v1::{OperationInfo, OperationStep};
+
+use crate::output::Output;
+
+const TICK: Duration = Duration::from_millis(100);
+
+/// Follows one operation.
+pub(crate) struct Progress {
+    out: Output,
+    said: BTreeMap<String, String>,
+    screen: Option<Screen>,
+}
+
+struct Screen {
+    lines: MultiProgress,
+    by_component: BTreeMap<String, ProgressBar>,
+}
+
+impl Progress {
+    pub(crate) fn new(out: Output) -> Self {
+        let screen = Output::is_live().then(|| Screen {
+            lines: MultiProgress::new(),
+            by_component: BTreeMap::new(),
+        });
+        Self {
+            out,
+            said: BTreeMap::new(),
+            screen,
+        }
+    }
+
+    /// Tells what changed since the last look.
+    pub(crate) fn update(&mut self, operation: &OperationInfo) {
+        for step in changed(&mut self.said, &operation.steps) {
+            let doing = doing(step);
+            match &mut self.screen {
+                None => self.out.note(&format!(
+                    "{}/{}: {doing}",
+                    operation.service, step.component
+                )),
+                Some(screen) => screen
+                    .line(&step.component)
+                    .set_message(text::escape(&doing).into_owned()),
+            }
+        }
+    }
+
+    /// Clears the moving lines; the results take their place.
+    pub(crate) fn finish(self) {
+        if let Some(screen) = self.screen {
+            // The lines are decoration: failing to erase them is no reason to fail.
+            let _ = screen.lines.clear();
+        }
+    }
+}
+
+impl Screen {
+    fn line(&mut self, component: &str) -> &ProgressBar {
+        let lines = &self.lines;
+        self.by_component
+            .entry(component.to_owned())
+            .or_insert_with(|| {
+                let bar = lines.add(ProgressBar::new_spinner());
+                if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {msg}") {
+                    bar.set_style(style);
+                }
+                bar.set_prefix(text::escape(component).into_owned());
+                bar.enable_steady_tick(TICK);
+                bar
+            })
+    }
+}
+
+/// The steps that read differently from what was said of them last. Waiting is not worth a word
+/// before anything else was said.
+fn changed<'a>(
+    said: &mut BTreeMap<String, String>,
+    steps: &'a [OperationStep],
+) -> Vec<&'a OperationStep> {
+    let mut news = Vec::new();
+    for step in steps {
+        let now = doing(step);
+        let before = said.get(&step.component);
+        let silent = before.is_none() && step.state == "waiting";
+        if !silent && before != Some(&now) {
+            said.insert(step.component.clone(), now);
+            news.push(step);
+        }
+    }
+    news
+}
+
+fn doing(step: &OperationStep) -> String {
+    match (step.state.as_str(), step.phase.as_str()) {
+        ("running", "") => "working".to_owned(),
+        ("running", phase) => phase.replace('-', " "),
+        ("succeeded", _) => "done".to_owned(),
+        (state, _) => state.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(component: &str, state: &str, phase: &str) -> OperationStep {
+        OperationStep {
+            component: component.to_owned(),
+            state: state.to_owned(),
+            phase: phase.to_owned(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn each_change_of_a_step_is_told_once() {
+        let mut said = BTreeMap::new();
+        let mut told = Vec::new();
+        for (state, phase) in [
+            ("waiting", ""),
+            ("running", "pulling"),
+            ("running", "pulling"),
+            ("running", "setting-aside"),
+            ("succeeded", "removing"),
+            ("succeeded", "removing"),
+        ] {
+            let steps = [step("web", state, phase)];
+            told.extend(changed(&mut said, &steps).into_iter().map(doing));
+        }
+        assert_eq!(told, ["pulling", "setting aside", "done"]);
+    }
+}

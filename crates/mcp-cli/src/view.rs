@@ -1,0 +1,287 @@
+//! What the agents answered, in the shapes that `--output json` promises.
+//!
+//! Fields are only ever added. Times are RFC 3339 in UTC, ages are in seconds, and what is not
+//! known is `null`. Every command that asks nodes answers with `nodes`, one entry for each node
+//! asked, in the order of the configuration; `error` says why a node has no data.
+
+use jiff::Timestamp;
+use mcp_proto::v1;
+use serde::Serialize;
+
+use crate::human::timestamp;
+use crate::table::{Table, Value};
+
+/// One service as a node knows it.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Service {
+    pub(crate) name: String,
+    pub(crate) active: bool,
+    pub(crate) components: Vec<Component>,
+}
+
+/// One component: what is wanted and what was seen.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Component {
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) version: String,
+    pub(crate) desired: String,
+    pub(crate) observed: String,
+    /// When the observed state was entered.
+    pub(crate) since: Option<Timestamp>,
+    /// When the container's process began.
+    pub(crate) started: Option<Timestamp>,
+    /// Why the state is unknown, or what the container is passing through.
+    pub(crate) detail: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) revision: u64,
+    pub(crate) generation: u64,
+    /// Its service no longer names it.
+    pub(crate) orphaned: bool,
+    pub(crate) container_id: String,
+    /// The operation that is open on it; empty where there is none.
+    pub(crate) operation_id: String,
+}
+
+/// A container that nobody gave to MCP.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Foreign {
+    pub(crate) name: String,
+    pub(crate) image: String,
+    pub(crate) desired: String,
+    pub(crate) observed: String,
+    pub(crate) container_id: String,
+    pub(crate) started: Option<Timestamp>,
+}
+
+/// A difference between what is wanted and what is.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Drift {
+    pub(crate) service: String,
+    pub(crate) component: String,
+    /// `state` or `spec`.
+    pub(crate) kind: String,
+    pub(crate) desired: String,
+    pub(crate) observed: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) cause: String,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) incident_id: String,
+}
+
+/// A change of an observed state.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Event {
+    pub(crate) id: i64,
+    pub(crate) service: String,
+    pub(crate) component: String,
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) at: Option<Timestamp>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) cause: String,
+    pub(crate) operation_id: String,
+}
+
+/// One source of observations, and how fresh it is.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) healthy: bool,
+    pub(crate) last_seen: Option<Timestamp>,
+    pub(crate) detail: String,
+}
+
+/// What became of one component in an operation.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) component: String,
+    pub(crate) success: bool,
+    pub(crate) error: String,
+    /// The spec had not changed; the container was replaced all the same.
+    pub(crate) unchanged: bool,
+    pub(crate) container_id: String,
+    pub(crate) observed: String,
+    /// Why nothing needed to be done; empty where something was.
+    pub(crate) skipped: String,
+}
+
+impl From<v1::ServiceInfo> for Service {
+    fn from(wire: v1::ServiceInfo) -> Self {
+        Self {
+            name: wire.name,
+            active: wire.active,
+            components: wire.components.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<v1::ComponentInfo> for Component {
+    fn from(wire: v1::ComponentInfo) -> Self {
+        Self {
+            since: timestamp(wire.since.as_ref()),
+            started: timestamp(wire.started.as_ref()),
+            name: wire.name,
+            image: wire.image,
+            version: wire.version,
+            desired: wire.desired_state,
+            observed: wire.observed_state,
+            detail: wire.detail,
+            exit_code: wire.exit_code,
+            revision: wire.revision,
+            generation: wire.generation,
+            orphaned: wire.orphaned,
+            container_id: wire.container_id,
+            operation_id: wire.operation_id,
+        }
+    }
+}
+
+impl Component {
+    /// What the operator should know about it beside its states; empty where there is nothing.
+    pub(crate) fn note(&self) -> String {
+        let mut notes = Vec::new();
+        if !self.detail.is_empty() {
+            notes.push(self.detail.clone());
+        }
+        if self.orphaned {
+            notes.push("orphaned: its service no longer names it".to_owned());
+        }
+        if !self.operation_id.is_empty() {
+            notes.push(format!("operation {} is at work", self.operation_id));
+        }
+        notes.join("; ")
+    }
+
+    /// Whether nothing may be concluded from it. A word that this CLI does not know is no better.
+    pub(crate) fn is_unknown(&self) -> bool {
+        !matches!(
+            self.observed.as_str(),
+            "running" | "stopped" | "exited" | "removed"
+        )
+    }
+}
+
+impl From<v1::ForeignContainer> for Foreign {
+    fn from(wire: v1::ForeignContainer) -> Self {
+        Self {
+            started: timestamp(wire.started.as_ref()),
+            name: wire.name,
+            image: wire.image,
+            desired: wire.desired_state,
+            observed: wire.observed_state,
+            container_id: wire.container_id,
+        }
+    }
+}
+
+impl From<v1::DriftInfo> for Drift {
+    fn from(wire: v1::DriftInfo) -> Self {
+        Self {
+            since: timestamp(wire.since.as_ref()),
+            service: wire.service,
+            component: wire.component,
+            kind: wire.kind,
+            desired: wire.desired_state,
+            observed: wire.observed_state,
+            cause: wire.cause,
+            exit_code: wire.exit_code,
+            incident_id: wire.incident_id,
+        }
+    }
+}
+
+impl From<v1::EventInfo> for Event {
+    fn from(wire: v1::EventInfo) -> Self {
+        Self {
+            at: timestamp(wire.timestamp.as_ref()),
+            id: wire.id,
+            service: wire.service,
+            component: wire.component,
+            from: wire.prev_state,
+            to: wire.new_state,
+            exit_code: wire.exit_code,
+            cause: wire.cause,
+            operation_id: wire.operation_id,
+        }
+    }
+}
+
+impl From<v1::SourceHealth> for Source {
+    fn from(wire: v1::SourceHealth) -> Self {
+        Self {
+            last_seen: timestamp(wire.last_seen.as_ref()),
+            name: wire.name,
+            healthy: wire.healthy,
+            detail: wire.detail,
+        }
+    }
+}
+
+impl From<v1::ComponentResult> for Outcome {
+    fn from(wire: v1::ComponentResult) -> Self {
+        Self {
+            component: wire.name,
+            success: wire.success,
+            error: wire.error,
+            unchanged: wire.unchanged,
+            container_id: wire.container_id,
+            observed: wire.observed_state,
+            skipped: wire.skipped,
+        }
+    }
+}
+
+/// Converts a whole list.
+pub(crate) fn all<W, V: From<W>>(wire: Vec<W>) -> Vec<V> {
+    wire.into_iter().map(V::from).collect()
+}
+
+/// A text that the wire leaves empty where there is none.
+pub(crate) fn said(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// The section of containers that are not MCP's.
+#[derive(Debug)]
+pub(crate) struct ForeignTable {
+    table: Table,
+    omitted: u32,
+}
+
+impl Default for ForeignTable {
+    fn default() -> Self {
+        Self {
+            table: Table::new(&["[NODE]", "CONTAINER", "DESIRED", "OBSERVED", "IMAGE"]),
+            omitted: 0,
+        }
+    }
+}
+
+impl ForeignTable {
+    /// Adds the containers of one node; `node` is empty where only one is shown.
+    pub(crate) fn add(&mut self, node: &str, containers: &[Foreign], omitted: u32) {
+        self.omitted = self.omitted.saturating_add(omitted);
+        for container in containers {
+            self.table.row([
+                node.into(),
+                container.name.as_str().into(),
+                Value::state("ignore"),
+                Value::state(&container.observed),
+                container.image.as_str().into(),
+            ]);
+        }
+    }
+
+    /// The section; nothing where there are no such containers.
+    pub(crate) fn render(&self) -> String {
+        if self.table.is_empty() {
+            return String::new();
+        }
+        let more = match self.omitted {
+            0 => String::new(),
+            more => format!("and {more} more\n"),
+        };
+        format!("\nNot managed by MCP\n{}{more}", self.table.render())
+    }
+}

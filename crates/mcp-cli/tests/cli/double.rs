@@ -1,0 +1,386 @@
+//! An agent that says what a test tells it to, over real TLS with a real certificate.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use mcp_identity::{CertPaths, Validity, issue_ca_and_cert, server_config};
+use mcp_model::Stamp;
+use mcp_proto::v1::mcp_agent_service_server::{McpAgentService, McpAgentServiceServer};
+use mcp_proto::v1::*;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Code, Request, Response, Status};
+
+/// What the double answers.
+#[derive(Debug, Default)]
+pub(crate) struct Script {
+    pub(crate) services: Vec<ServiceInfo>,
+    pub(crate) status: GetServiceStatusResponse,
+    pub(crate) live: LiveCheckResponse,
+    pub(crate) sync: SyncDesiredStateResponse,
+    pub(crate) plan: PlanResponse,
+    /// Of every operation.
+    pub(crate) results: Vec<ComponentResult>,
+    pub(crate) warnings: Vec<String>,
+    /// By method.
+    pub(crate) refusals: HashMap<&'static str, (Code, &'static str)>,
+    /// What successive looks at an operation show; it ends once all were seen.
+    pub(crate) steps: Vec<Vec<OperationStep>>,
+    /// Operations are accepted and never answered.
+    pub(crate) never_ends: bool,
+    /// The level that answers carry.
+    pub(crate) level: Option<&'static str>,
+}
+
+/// What reached the double.
+#[derive(Debug, Clone)]
+pub(crate) enum Call {
+    Read(&'static str),
+    Status(GetServiceStatusRequest),
+    Sync(SyncDesiredStateRequest),
+    Plan(PlanRequest),
+    Deploy(DeployRequest),
+    Start(StartServiceRequest),
+    Stop(StopServiceRequest),
+    Restart(RestartServiceRequest),
+    Undeploy(UndeployRequest),
+}
+
+impl Call {
+    /// Whether it asked for a change.
+    pub(crate) fn mutates(&self) -> bool {
+        !matches!(self, Self::Read(_) | Self::Status(_) | Self::Plan(_))
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    token: String,
+    script: Mutex<Script>,
+    calls: Mutex<Vec<Call>>,
+    tokens: Mutex<Vec<String>>,
+    operations: Mutex<Vec<String>>,
+    looks: watch::Sender<usize>,
+}
+
+/// A running double.
+#[derive(Debug, Clone)]
+pub(crate) struct Double {
+    pub(crate) port: u16,
+    inner: Arc<Inner>,
+}
+
+impl Double {
+    /// Starts one with a certificate for `names`, made in `folder`.
+    pub(crate) async fn start(folder: &Path, names: &[&str], token: &str, script: Script) -> Self {
+        let names: Vec<_> = names.iter().map(|name| name.parse().unwrap()).collect();
+        let now = Stamp::new(jiff::Timestamp::now());
+        let node = "double".parse().unwrap();
+        let pems = issue_ca_and_cert(&node, &names, Validity::default(), now).unwrap();
+        let paths = CertPaths::within(folder);
+        pems.write(&paths).unwrap();
+        let acceptor = TlsAcceptor::from(server_config(&paths.cert, &paths.key).unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let inner = Arc::new(Inner {
+            token: format!("Bearer {token}"),
+            script: Mutex::new(script),
+            calls: Mutex::default(),
+            tokens: Mutex::default(),
+            operations: Mutex::default(),
+            looks: watch::Sender::new(0),
+        });
+        let double = Self {
+            port: listener.local_addr().unwrap().port(),
+            inner,
+        };
+        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
+        tokio::spawn(serve(listener, acceptor, double.clone()));
+        double
+    }
+
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
+        self.inner.script.lock().unwrap()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.inner.calls.lock().unwrap().clone()
+    }
+
+    pub(crate) fn mutations(&self) -> Vec<Call> {
+        let mut calls = self.calls();
+        calls.retain(Call::mutates);
+        calls
+    }
+
+    /// Every `authorization` that was seen.
+    pub(crate) fn tokens(&self) -> Vec<String> {
+        self.inner.tokens.lock().unwrap().clone()
+    }
+
+    /// Until an operation was accepted.
+    pub(crate) async fn accepted(&self) {
+        while self.inner.operations.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn enter<T>(
+        &self,
+        method: &'static str,
+        request: Request<T>,
+        call: impl FnOnce(T) -> Call,
+    ) -> Result<(), Status> {
+        let token = request
+            .metadata()
+            .get("authorization")
+            .and_then(|t| t.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let allowed = token == self.inner.token;
+        self.inner.tokens.lock().unwrap().push(token);
+        if !allowed {
+            return Err(Status::unauthenticated("the token is not known"));
+        }
+        self.inner
+            .calls
+            .lock()
+            .unwrap()
+            .push(call(request.into_inner()));
+        match self.script().refusals.get(method) {
+            Some((code, words)) => Err(Status::new(*code, *words)),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts an operation and waits until all of its steps were looked at.
+    async fn operate(&self, id: String) -> Result<Vec<ComponentResult>, Status> {
+        self.inner.operations.lock().unwrap().push(id);
+        let steps = self.script().steps.len();
+        let never_ends = self.script().never_ends;
+        if never_ends {
+            std::future::pending::<()>().await;
+        }
+        let mut looks = self.inner.looks.subscribe();
+        looks.wait_for(|looks| *looks >= steps).await.unwrap();
+        Ok(self.script().results.clone())
+    }
+
+    fn answer<T>(&self, answer: T) -> Response<T> {
+        let mut response = Response::new(answer);
+        if let Some(level) = self.script().level {
+            response
+                .metadata_mut()
+                .insert("mcp-api-level", level.parse().unwrap());
+        }
+        response
+    }
+}
+
+async fn serve(listener: TcpListener, acceptor: TlsAcceptor, double: Double) {
+    let (sender, streams) = mpsc::channel(16);
+    let accept = async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            // A refused handshake is the client's affair.
+            if let Ok(stream) = acceptor.accept(tcp).await {
+                let _ = sender.send(Ok::<_, std::io::Error>(stream)).await;
+            }
+        }
+    };
+    let service = McpAgentServiceServer::new(double);
+    let server = tonic::transport::Server::builder()
+        .add_service(service)
+        .serve_with_incoming(ReceiverStream::new(streams));
+    let ((), outcome) = tokio::join!(accept, server);
+    outcome.unwrap();
+}
+
+type Streamed<T> = ReceiverStream<Result<T, Status>>;
+
+fn not_built<T>() -> Result<Response<T>, Status> {
+    Err(Status::unimplemented("not built"))
+}
+
+#[tonic::async_trait]
+impl McpAgentService for Double {
+    type WatchStream = Streamed<WatchResponse>;
+    type LogsStream = Streamed<LogsResponse>;
+
+    async fn deploy(
+        &self,
+        request: Request<DeployRequest>,
+    ) -> Result<Response<DeployResponse>, Status> {
+        let id = request.get_ref().operation_id.clone();
+        self.enter("deploy", request, Call::Deploy)?;
+        let results = self.operate(id.clone()).await?;
+        let warnings = self.script().warnings.clone();
+        Ok(self.answer(DeployResponse {
+            results,
+            operation_id: id,
+            warnings,
+        }))
+    }
+
+    async fn stop_service(
+        &self,
+        request: Request<StopServiceRequest>,
+    ) -> Result<Response<StopServiceResponse>, Status> {
+        let operation_id = request.get_ref().operation_id.clone();
+        self.enter("stop", request, Call::Stop)?;
+        let results = self.operate(operation_id.clone()).await?;
+        Ok(self.answer(StopServiceResponse {
+            results,
+            operation_id,
+        }))
+    }
+
+    async fn start_service(
+        &self,
+        request: Request<StartServiceRequest>,
+    ) -> Result<Response<StartServiceResponse>, Status> {
+        let operation_id = request.get_ref().operation_id.clone();
+        self.enter("start", request, Call::Start)?;
+        let results = self.operate(operation_id.clone()).await?;
+        Ok(self.answer(StartServiceResponse {
+            results,
+            operation_id,
+        }))
+    }
+
+    async fn restart_service(
+        &self,
+        request: Request<RestartServiceRequest>,
+    ) -> Result<Response<RestartServiceResponse>, Status> {
+        let operation_id = request.get_ref().operation_id.clone();
+        self.enter("restart", request, Call::Restart)?;
+        let results = self.operate(operation_id.clone()).await?;
+        Ok(self.answer(RestartServiceResponse {
+            results,
+            operation_id,
+        }))
+    }
+
+    async fn undeploy(
+        &self,
+        request: Request<UndeployRequest>,
+    ) -> Result<Response<UndeployResponse>, Status> {
+        let operation_id = request.get_ref().operation_id.clone();
+        self.enter("undeploy", request, Call::Undeploy)?;
+        let results = self.operate(operation_id.clone()).await?;
+        Ok(self.answer(UndeployResponse {
+            results,
+            operation_id,
+        }))
+    }
+
+    async fn sync_desired_state(
+        &self,
+        request: Request<SyncDesiredStateRequest>,
+    ) -> Result<Response<SyncDesiredStateResponse>, Status> {
+        self.enter("sync", request, Call::Sync)?;
+        let answer = self.script().sync.clone();
+        Ok(self.answer(answer))
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanResponse>, Status> {
+        self.enter("plan", request, Call::Plan)?;
+        let answer = self.script().plan.clone();
+        Ok(self.answer(answer))
+    }
+
+    async fn list_services(
+        &self,
+        request: Request<ListServicesRequest>,
+    ) -> Result<Response<ListServicesResponse>, Status> {
+        self.enter("list", request, |_| Call::Read("list"))?;
+        let services = self.script().services.clone();
+        Ok(self.answer(ListServicesResponse { services }))
+    }
+
+    async fn get_service_status(
+        &self,
+        request: Request<GetServiceStatusRequest>,
+    ) -> Result<Response<GetServiceStatusResponse>, Status> {
+        self.enter("status", request, Call::Status)?;
+        let answer = self.script().status.clone();
+        Ok(self.answer(answer))
+    }
+
+    async fn live_check(
+        &self,
+        request: Request<LiveCheckRequest>,
+    ) -> Result<Response<LiveCheckResponse>, Status> {
+        self.enter("live", request, |_| Call::Read("live"))?;
+        let answer = self.script().live.clone();
+        Ok(self.answer(answer))
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<ListOperationsRequest>,
+    ) -> Result<Response<ListOperationsResponse>, Status> {
+        let id = request.get_ref().operation_id.clone();
+        self.enter("operations", request, |_| Call::Read("operations"))?;
+        if !self.inner.operations.lock().unwrap().contains(&id) {
+            return Ok(self.answer(ListOperationsResponse::default()));
+        }
+        let look = *self.inner.looks.borrow();
+        let steps = self.script().steps.get(look).cloned().unwrap_or_default();
+        self.inner.looks.send_modify(|looks| *looks += 1);
+        let operation = OperationInfo {
+            id,
+            service: "hello".to_owned(),
+            state: "running".to_owned(),
+            steps,
+            ..Default::default()
+        };
+        Ok(self.answer(ListOperationsResponse {
+            operations: vec![operation],
+        }))
+    }
+
+    async fn list_events(
+        &self,
+        _: Request<ListEventsRequest>,
+    ) -> Result<Response<ListEventsResponse>, Status> {
+        not_built()
+    }
+
+    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        not_built()
+    }
+
+    async fn logs(&self, _: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
+        not_built()
+    }
+
+    async fn adopt_containers(
+        &self,
+        _: Request<AdoptContainersRequest>,
+    ) -> Result<Response<AdoptContainersResponse>, Status> {
+        not_built()
+    }
+
+    async fn push_file(
+        &self,
+        _: Request<PushFileRequest>,
+    ) -> Result<Response<PushFileResponse>, Status> {
+        not_built()
+    }
+
+    async fn pull_file(
+        &self,
+        _: Request<PullFileRequest>,
+    ) -> Result<Response<PullFileResponse>, Status> {
+        not_built()
+    }
+
+    async fn node_status(
+        &self,
+        _: Request<NodeStatusRequest>,
+    ) -> Result<Response<NodeStatusResponse>, Status> {
+        not_built()
+    }
+}

@@ -1,0 +1,14 @@
+//! The real binary against agents that are doubles behind real TLS.
+
+mod connect;
+mod deploy;
+mod double;
+mod fixtures;
+mod lifecycle;
+mod node;
+mod plain;
+mod reads;
+mod status;
+mod sync;
+mod which_node;
+mod world;
