@@ -45,6 +45,18 @@ async fn looks_that_wait_for_a_slot_travel_together() {
 }
 
 #[tokio::test]
+async fn whoever_has_left_is_not_looked_for() {
+    let (desk, slot) = (Desk::default(), Arc::new(Semaphore::new(0)));
+    tokio::select! {
+        biased;
+        _ = desk.ask(&slot, 1) => panic!("there is no slot"),
+        () = std::future::ready(()) => {}
+    }
+    let (_, ()) = tokio::join!(desk.ask(&slot, 2), async { slot.add_permits(1) });
+    assert_eq!(*desk.calls.lock().unwrap(), [vec![id(2)]]);
+}
+
+#[tokio::test]
 async fn nobody_gets_an_answer_that_began_before_the_question() {
     let (desk, slot) = (Desk::default(), Arc::new(Semaphore::new(1)));
     let first = desk.ask(&slot, 1);

@@ -102,13 +102,13 @@ impl Burst {
     fn take(&mut self, event: &Event<'_>) {
         let gone = ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::IGNORED;
         self.gone |= event.events().intersects(gone);
+        // conmon writes to `<id>.<random>` and renames it to `<id>`.
         let name = event.file_name().and_then(|name| name.to_str().ok());
-        match name.map(str::parse::<ContainerId>) {
+        let stem = name.and_then(|name| name.split('.').next());
+        match stem.map(str::parse) {
             Some(Ok(id)) => {
                 self.exited.insert(id);
             }
-            // conmon writes an exit file under a hidden name first.
-            Some(Err(_)) if name.is_some_and(|name| name.starts_with('.')) => {}
             _ => self.changed = true,
         }
     }

@@ -70,8 +70,7 @@ impl ProcessWatch {
 /// A life that is watched, or was.
 struct Watched {
     instance: Instance,
-    /// Tells the life from another of the same container once its watch fires.
-    generation: u64,
+    /// Ends the watch; nothing where the process was gone from the beginning.
     stop: Option<AbortHandle>,
 }
 
@@ -92,7 +91,6 @@ pub(crate) async fn run(
     let mut watcher = Watcher {
         watched: BTreeMap::new(),
         ends: FuturesUnordered::new(),
-        generation: 0,
         hints,
         reporter,
     };
@@ -111,13 +109,9 @@ pub(crate) async fn run(
     }
 }
 
-/// The end of a watch: of whom, and which one.
-type End = (ContainerId, u64);
-
 struct Watcher<'a> {
     watched: BTreeMap<ContainerId, Watched>,
-    ends: FuturesUnordered<Abortable<BoxFuture<'static, End>>>,
-    generation: u64,
+    ends: FuturesUnordered<Abortable<BoxFuture<'static, ContainerId>>>,
     hints: &'a HintSender,
     reporter: &'a Reporter,
 }
@@ -144,31 +138,23 @@ impl Watcher<'_> {
     }
 
     fn arm(&mut self, id: ContainerId, instance: Instance) -> io::Result<()> {
-        self.generation += 1;
         let stop = if let Some(process) = open(&instance)? {
             let (stop, registration) = AbortHandle::new_pair();
-            let end = ended(process, id.clone(), self.generation).boxed();
+            let end = ended(process, id.clone()).boxed();
             self.ends.push(Abortable::new(end, registration));
             Some(stop)
         } else {
             self.fire(&id);
             None
         };
-        let life = Watched {
-            instance,
-            generation: self.generation,
-            stop,
-        };
+        // Dropping the watch of an older life silences it, even if it has fired meanwhile.
+        let life = Watched { instance, stop };
         self.watched.insert(id, life);
         Ok(())
     }
 
-    fn settle(&mut self, end: Result<End, Aborted>) {
-        let Ok((id, generation)) = end else {
-            return;
-        };
-        let current = self.watched.get(&id).map(|watched| watched.generation);
-        if current == Some(generation) {
+    fn settle(&mut self, end: Result<ContainerId, Aborted>) {
+        if let Ok(id) = end {
             self.fire(&id);
         }
     }
@@ -192,8 +178,8 @@ fn open(instance: &Instance) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     }
 }
 
-async fn ended(process: AsyncFd<OwnedFd>, id: ContainerId, generation: u64) -> End {
+async fn ended(process: AsyncFd<OwnedFd>, id: ContainerId) -> ContainerId {
     // An error here means that nothing more will be heard: a reason to look as good as any.
     let _ = process.readable().await;
-    (id, generation)
+    id
 }

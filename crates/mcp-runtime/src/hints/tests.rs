@@ -85,8 +85,12 @@ async fn a_process_that_is_gone_already_is_told_at_once_and_once_per_life() {
         async |mut hints, handles| {
             handles.processes.watch(&life(1, pid, 1));
             assert_eq!(hints.recv().await, Some(Hint::Container(id(1))));
-            // The runtime still lists it: asking again and again would tell nothing new.
-            handles.processes.watch(&life(1, pid, 1));
+            // A listing, which knows less, still shows it: to fire again would be a loop.
+            let mut listed = life(1, pid, 1);
+            listed.restart_count = None;
+            handles.processes.watch(&listed);
+            handles.processes.watch(&life(0, pid, 1));
+            assert_eq!(hints.recv().await, Some(Hint::Container(id(0))));
             // Another life, even with the same pid, is another watch.
             handles.processes.watch(&life(1, pid, 2));
             assert_eq!(hints.recv().await, Some(Hint::Container(id(1))));
@@ -146,9 +150,11 @@ async fn an_exit_file_tells_who_and_the_event_log_tells_that_something_happened(
         PodmanArgs::default(),
         async |mut hints, mut handles| {
             healthy(&mut handles, SourceName::Inotify, true).await;
-            let unfinished = dir.path().join("exits/.half");
+            // As conmon does it.
+            let finished = dir.path().join(format!("exits/{}", id(5)));
+            let unfinished = dir.path().join(format!("exits/{}.A1B2C3", id(5)));
             std::fs::write(&unfinished, "137").unwrap();
-            std::fs::rename(&unfinished, dir.path().join(format!("exits/{}", id(5)))).unwrap();
+            std::fs::rename(&unfinished, &finished).unwrap();
             assert_eq!(hints.recv().await, Some(Hint::Container(id(5))));
             std::fs::write(dir.path().join("events/events.log"), "{}").unwrap();
             assert_eq!(hints.recv().await, Some(Hint::Changed));

@@ -26,7 +26,7 @@ impl Default for Deadlines {
     }
 }
 
-/// Everything that [`Podman`] needs to know.
+/// Everything that [`Podman`](super::Podman) needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// How to call it.
