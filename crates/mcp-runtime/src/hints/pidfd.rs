@@ -1,7 +1,8 @@
 //! The end of a container's process, half a millisecond after it.
 //!
 //! One task holds one pidfd per running container. The pid comes from a look at the runtime and
-//! may already belong to somebody else: then the watch says nothing or lies, which a hint may.
+//! may belong to somebody else by the time it is opened. The process's control group names the
+//! container that it belongs to; where it does not, the container is looked at once more.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -139,6 +140,9 @@ impl Watcher<'_> {
 
     fn arm(&mut self, id: ContainerId, instance: Instance) -> io::Result<()> {
         let stop = if let Some(process) = open(&instance)? {
+            if !is_confirmed(&instance) {
+                self.fire(&id);
+            }
             let (stop, registration) = AbortHandle::new_pair();
             let end = ended(process, id.clone()).boxed();
             self.ends.push(Abortable::new(end, registration));
@@ -178,8 +182,45 @@ fn open(instance: &Instance) -> io::Result<Option<AsyncFd<OwnedFd>>> {
     }
 }
 
+/// Whether the process, held by its pidfd by now, is known to be the container's.
+fn is_confirmed(instance: &Instance) -> bool {
+    let cgroups = instance
+        .pid
+        .map(|pid| std::fs::read_to_string(format!("/proc/{pid}/cgroup")));
+    matches!(cgroups, Some(Ok(cgroups)) if names(&cgroups, &instance.id))
+}
+
+/// Whether a process's control groups name a container, as podman's do: `…/libpod-<id>.scope`.
+fn names(cgroups: &str, id: &ContainerId) -> bool {
+    cgroups.contains(id.as_str())
+}
+
 async fn ended(process: AsyncFd<OwnedFd>, id: ContainerId) -> ContainerId {
     // An error here means that nothing more will be heard: a reason to look as good as any.
     let _ = process.readable().await;
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_group_tells_whose_process_it_is() {
+        let id: ContainerId = "ab".repeat(32).parse().unwrap();
+        for (cgroups, ours) in [
+            (
+                format!("0::/user.slice/user-1.slice/libpod-{id}.scope/container\n"),
+                true,
+            ),
+            (
+                format!("9:name=systemd:/\n4:memory:/libpod_parent/libpod-{id}\n0::/\n"),
+                true,
+            ),
+            ("0::/init.scope\n".to_owned(), false),
+            (format!("0::/libpod-{}.scope\n", "cd".repeat(32)), false),
+        ] {
+            assert_eq!(names(&cgroups, &id), ours, "{cgroups}");
+        }
+    }
 }

@@ -61,6 +61,11 @@ async fn the_end_of_a_process_is_told_with_its_container() {
             let mut processes: Vec<Child> = (0..20).map(|_| process()).collect();
             for (number, process) in (0..).zip(&processes) {
                 handles.processes.watch(&life(number, process.id(), 1));
+                assert_eq!(
+                    hints.recv().await,
+                    Some(Hint::Container(id(number))),
+                    "second look"
+                );
             }
             for number in [7, 3] {
                 end(&mut processes[number as usize]);
@@ -69,6 +74,26 @@ async fn the_end_of_a_process_is_told_with_its_container() {
             for process in &mut processes {
                 end(process);
             }
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_that_is_not_the_containers_is_looked_at_again_and_once() {
+    beside(
+        nothing(),
+        PodmanArgs::default(),
+        async |mut hints, handles| {
+            // The pid that the listing told belongs to somebody else by now.
+            let (mut somebody, mut gone) = (process(), process());
+            handles.processes.watch(&life(1, somebody.id(), 1));
+            assert_eq!(hints.recv().await, Some(Hint::Container(id(1))));
+            handles.processes.watch(&life(1, somebody.id(), 1));
+            end(&mut gone);
+            handles.processes.watch(&life(2, gone.id(), 1));
+            assert_eq!(hints.recv().await, Some(Hint::Container(id(2))));
+            end(&mut somebody);
         },
     )
     .await;
@@ -111,7 +136,22 @@ async fn a_stale_watch_is_replaced_and_a_forgotten_one_is_silent() {
             handles.processes.watch(&life(1, old.id(), 1));
             handles.processes.watch(&life(2, other.id(), 1));
             handles.health.changed().await.unwrap();
+            assert_eq!(
+                hints.recv().await,
+                Some(Hint::Container(id(1))),
+                "second look"
+            );
+            assert_eq!(
+                hints.recv().await,
+                Some(Hint::Container(id(2))),
+                "second look"
+            );
             handles.processes.watch(&life(1, new.id(), 2));
+            assert_eq!(
+                hints.recv().await,
+                Some(Hint::Container(id(1))),
+                "second look"
+            );
             handles.processes.unwatch(&id(2));
             // A third watch that fires at once tells that the two changes were taken up.
             let mut gone = process();
