@@ -100,7 +100,7 @@ impl Agent {
         let mut client = self.client();
         let answer = self.read(
             "list services",
-            client.list_services(v1::ListServicesRequest {}),
+            client.list_services(self.request(v1::ListServicesRequest {})),
         );
         let answer = answer.await?;
         let level = level_of(answer.metadata());
@@ -118,7 +118,7 @@ impl Agent {
     /// What the registry knows.
     pub(crate) async fn services(&self) -> Result<Vec<v1::ServiceInfo>> {
         let mut client = self.client();
-        let call = client.list_services(v1::ListServicesRequest {});
+        let call = client.list_services(self.request(v1::ListServicesRequest {}));
         Ok(self
             .read("list services", call)
             .await?
@@ -138,7 +138,10 @@ impl Agent {
             cached,
         };
         Ok(self
-            .read("read the status", client.get_service_status(request))
+            .read(
+                "read the status",
+                client.get_service_status(self.request(request)),
+            )
             .await?
             .into_inner())
     }
@@ -146,7 +149,7 @@ impl Agent {
     /// What the runtime says now.
     pub(crate) async fn live_check(&self) -> Result<v1::LiveCheckResponse> {
         let mut client = self.client();
-        let call = client.live_check(v1::LiveCheckRequest {});
+        let call = client.live_check(self.request(v1::LiveCheckRequest {}));
         Ok(self.read("look at the runtime", call).await?.into_inner())
     }
 
@@ -156,7 +159,10 @@ impl Agent {
         let request = v1::PlanRequest {
             intent: Some(intent),
         };
-        Ok(self.read("plan", client.plan(request)).await?.into_inner())
+        Ok(self
+            .read("plan", client.plan(self.request(request)))
+            .await?
+            .into_inner())
     }
 
     /// Records intent.
@@ -166,7 +172,7 @@ impl Agent {
     ) -> Result<v1::SyncDesiredStateResponse> {
         let mut client = self.client();
         Ok(self
-            .read("sync", client.sync_desired_state(request))
+            .read("sync", client.sync_desired_state(self.request(request)))
             .await?
             .into_inner())
     }
@@ -178,13 +184,26 @@ impl Agent {
             limit: 1,
             ..Default::default()
         };
-        let operations = self
-            .client()
-            .list_operations(request)
-            .await?
-            .into_inner()
-            .operations;
+        let operations = self.operations(request).await?;
         Ok(operations.into_iter().find(|operation| operation.id == id))
+    }
+
+    /// Operations, newest first.
+    pub(crate) async fn operations(
+        &self,
+        request: v1::ListOperationsRequest,
+    ) -> Result<Vec<v1::OperationInfo>, Status> {
+        let mut client = self.client();
+        let answer = client.list_operations(self.request(request)).await?;
+        Ok(answer.into_inner().operations)
+    }
+
+    /// The request with the time that we wait for its answer, so that the agent can say what it
+    /// knows by then instead of nothing.
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.read_timeout);
+        request
     }
 
     /// Waits for an answer as long as a read may take.

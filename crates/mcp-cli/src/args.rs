@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use mcp_model::{ComponentKey, ComponentName, NameError, NodeName, ServiceName};
+use mcp_model::{ComponentKey, ComponentName, NameError, NodeName, OperationId, ServiceName};
 
 use crate::help;
 
@@ -107,6 +107,13 @@ pub(crate) enum Command {
     /// Restart what is meant to run of a service
     #[command(after_long_help = help::RESTART_EXAMPLE)]
     Restart(Lifecycle),
+    /// Wait for the end of what is being done to a service
+    #[command(after_long_help = help::WAIT_EXAMPLE)]
+    Wait {
+        /// An operation's id, or a service
+        #[arg(value_name = "OPERATION|SERVICE", value_parser = subject)]
+        subject: String,
+    },
     /// List the services that the nodes know, without asking the runtime
     #[command(after_long_help = help::LIST_EXAMPLE)]
     List,
@@ -287,6 +294,15 @@ impl std::fmt::Display for Target {
             Some(component) => write!(f, "{}/{component}", self.service),
             None => write!(f, "{}", self.service),
         }
+    }
+}
+
+/// Ids and names differ in nothing that could be seen; both are plain words.
+fn subject(text: &str) -> Result<String, String> {
+    let operation = text.parse::<OperationId>().is_ok();
+    match text.parse::<ServiceName>() {
+        Err(error) if !operation => Err(error.to_string()),
+        _ => Ok(text.to_owned()),
     }
 }
 

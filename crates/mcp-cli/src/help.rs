@@ -3,7 +3,7 @@
 /// The commands by task, as the help lists them.
 pub(crate) const TASKS: [(&str, &[&str]); 4] = [
     ("Say what should be", &["sync", "deploy"]),
-    ("Start and stop", &["start", "stop", "restart"]),
+    ("Start and stop", &["start", "stop", "restart", "wait"]),
     ("See what is", &["status", "ps", "list"]),
     ("Set up", &["node", "completion"]),
 ];
@@ -47,6 +47,13 @@ The definition is not changed.
 
 Example:
   mcp restart hello";
+
+pub(crate) const WAIT_EXAMPLE: &str = "\
+Ends with 0 when everything that it waited for succeeded.
+
+Examples:
+  mcp wait hello
+  mcp wait k5zq3mh7w2xndvbtj4ra --node rift";
 
 pub(crate) const LIST_EXAMPLE: &str = "\
 Example:

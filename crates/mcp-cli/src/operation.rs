@@ -10,19 +10,22 @@ use mcp_model::OperationId;
 use mcp_proto::v1::{ComponentResult, OperationInfo};
 use rand::Rng;
 use serde::Serialize;
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use crate::agent::Agent;
 use crate::context::Context;
 use crate::output::Output;
 use crate::problem::{Exit, Problem};
 use crate::progress::Progress;
-use crate::status::{explain, is_unanswered};
+use crate::status::{explain, is_unanswered, left_because};
 use crate::table::{Look, Table, Value};
 use crate::view::{self, Outcome};
 
 /// How often the steps are looked at.
-const POLL: Duration = Duration::from_millis(150);
+pub(crate) const POLL: Duration = Duration::from_millis(150);
+
+/// An answer that comes at the last moment shall win over our own clock.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How long to ask what became of an operation that was left.
 const PARTING: Duration = Duration::from_secs(2);
@@ -73,6 +76,14 @@ pub(crate) fn new_id() -> OperationId {
         .expect("letters and digits of the right number are an id")
 }
 
+/// The request with the time that its answer is waited for, so that the agent can say who is in
+/// the way before we leave (S18).
+pub(crate) fn request<T>(context: &Context, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(context.operation_timeout());
+    request
+}
+
 /// Waits for `call`, telling meanwhile what the operation does.
 ///
 /// # Errors
@@ -83,25 +94,26 @@ pub(crate) async fn wait<T>(
     asked: Asked<'_>,
     call: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<Ended<T>> {
-    let limit = context.operation_timeout();
     let mut progress = Progress::new(context.out);
     let answer = tokio::select! {
         answer = call => Ok(answer),
         () = watch(asked, &mut progress) => unreachable!("watching has no end of its own"),
-        () = tokio::time::sleep(limit) => Err(format!("no answer within {}", crate::human::duration(limit))),
-        _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        () = tokio::time::sleep(context.operation_timeout() + GRACE) => Err("it did not end in time"),
+        _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
     progress.finish();
-    match answer {
-        Ok(Ok(response)) => Ok(Ended::Answered(response.into_inner())),
-        Ok(Err(status)) if is_unanswered(&status) => Ok(leave(
-            asked,
-            &explain(&asked.agent.node, asked.tried, &status).to_string(),
-        )
-        .await),
-        Ok(Err(status)) => Err(explain(&asked.agent.node, asked.tried, &status).into()),
-        Err(why) => Ok(leave(asked, &why).await),
+    let status = match answer {
+        Ok(Ok(response)) => return Ok(Ended::Answered(response.into_inner())),
+        Ok(Err(status)) => status,
+        Err(why) => return Ok(left(asked, why, look(asked).await.as_ref())),
+    };
+    if let Some(why) = left_because(&status) {
+        let seen = look(asked).await;
+        if seen.is_some() || is_unanswered(&status) {
+            return Ok(left(asked, &why, seen.as_ref()));
+        }
     }
+    Err(explain(&asked.agent.node, asked.tried, &status).into())
 }
 
 /// Looks at the operation's steps again and again. What goes wrong here does not matter: the
@@ -115,23 +127,26 @@ async fn watch(asked: Asked<'_>, progress: &mut Progress) {
     }
 }
 
-/// Ends the waiting, not the operation.
-async fn leave<T>(asked: Asked<'_>, why: &str) -> Ended<T> {
+/// What the agent knows of the operation; `None` also where it does not say.
+async fn look(asked: Asked<'_>) -> Option<OperationInfo> {
     let look = tokio::time::timeout(PARTING, asked.agent.operation(asked.id.as_str())).await;
-    let seen: Option<OperationInfo> = look.ok().and_then(Result::ok).flatten();
+    look.ok().and_then(Result::ok).flatten()
+}
+
+/// The end of the waiting, not of the operation.
+fn left<T>(asked: Asked<'_>, why: &str, seen: Option<&OperationInfo>) -> Ended<T> {
     let (node, id) = (&asked.agent.node.name, asked.id);
-    let state = match &seen {
+    let state = match seen {
         Some(operation) => format!("the operation goes on there as {id} ({})", operation.state),
         None => format!("the operation may go on there as {id}"),
     };
-    let problem = Problem::new(format!(
+    let what = format!(
         "stopped waiting for {} on {node}: {why}; {state}",
         asked.tried
-    ))
-    .help("see what came of it: mcp status");
+    );
     Ended::Left {
         accepted: seen.is_some(),
-        problem,
+        problem: Problem::new(what).help(format!("wait for it: mcp wait {id} --node {node}")),
     }
 }
 

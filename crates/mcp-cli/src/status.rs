@@ -15,17 +15,37 @@ struct Said {
     code: Code,
 }
 
-/// Whether the call ended without an answer from the agent: the connection broke, or somebody's
-/// deadline passed. What the call asked for may be going on.
+/// Whether the connection broke: a status that was made on this side carries the error that it was
+/// made from.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some() && !is_late(status)
+}
+
+/// Whether somebody's deadline passed, ours or the agent's.
+fn is_late(status: &Status) -> bool {
+    matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)
+}
+
+/// Why an operation was not waited for to its end, if that is what the status says. Only the
+/// agent knows whether it was accepted.
+pub(crate) fn left_because(status: &Status) -> Option<String> {
+    match status.code() {
+        _ if is_late(status) => Some("it did not end in time".to_owned()),
+        _ if is_lost(status) => Some("the connection was lost".to_owned()),
+        Code::Aborted | Code::Unavailable => Some(status.message().to_owned()),
+        _ => None,
+    }
+}
+
+/// Whether there is no word of the agent on what became of the request.
 pub(crate) fn is_unanswered(status: &Status) -> bool {
-    // A status that was made on this side carries the error that it was made from.
-    status.source().is_some() || matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)
+    is_late(status) || is_lost(status)
 }
 
 /// The status as a problem: what was tried on which node, the agent's words, and what to do.
 pub(crate) fn explain(node: &Node, tried: &str, status: &Status) -> Problem {
     let at = format!("{} ({})", node.name, node.address);
-    let lost = status.source().is_some();
+    let lost = is_lost(status);
     let (what, help) = match status.code() {
         _ if lost => (
             format!("cannot {tried}: the connection to {at} was lost"),

@@ -15,7 +15,7 @@ use crate::args::{Deploy, Target};
 use crate::context::Context;
 use crate::definitions;
 use crate::fleet::locate;
-use crate::operation::{Asked, Ended, Goal, Report, new_id, outcomes, wait};
+use crate::operation::{self, Asked, Ended, Goal, Report, new_id, outcomes, wait};
 use crate::output::Show;
 use crate::problem::{Exit, Problem};
 
@@ -83,7 +83,13 @@ pub(crate) async fn run(context: &Context, args: Deploy) -> Result<Exit> {
         id: &id,
         tried: &tried,
     };
-    let response = match wait(context, asked, client.deploy(request)).await? {
+    let response = match wait(
+        context,
+        asked,
+        client.deploy(operation::request(context, request)),
+    )
+    .await?
+    {
         Ended::Answered(response) => response,
         Ended::Left { problem, .. } => return Err(problem.into()),
     };

@@ -17,7 +17,7 @@ use crate::args::Lifecycle;
 use crate::context::Context;
 use crate::definitions;
 use crate::fleet::locate;
-use crate::operation::{Asked, Ended, Goal, Report, new_id, outcomes, wait};
+use crate::operation::{self, Asked, Ended, Goal, Report, new_id, outcomes, wait};
 use crate::output::Show;
 use crate::problem::{Exit, Problem};
 
@@ -205,7 +205,12 @@ async fn call(
                 operation_id,
                 message,
             };
-            let ended = wait(context, asked, client.$method(request)).await?;
+            let ended = wait(
+                context,
+                asked,
+                client.$method(operation::request(context, request)),
+            )
+            .await?;
             Ok(ended.map(|response| response.results))
         }};
     }

@@ -12,6 +12,7 @@ mod ps;
 mod status;
 mod status_text;
 mod sync;
+mod wait;
 
 use anyhow::Result;
 
@@ -41,6 +42,9 @@ pub(crate) fn run(out: Output, cli: Cli) -> Result<Exit> {
         }
         Command::Restart(args) => {
             remote(async { lifecycle::restart(&Context::load(out, global)?, args).await })
+        }
+        Command::Wait { subject } => {
+            remote(async { wait::run(&Context::load(out, global)?, &subject).await })
         }
         Command::List => remote(async { list::run(&Context::load(out, global)?).await }),
         Command::Ps => remote(async { ps::run(&Context::load(out, global)?).await }),

@@ -11,7 +11,7 @@ use crate::agent::Agent;
 use crate::args::Sync;
 use crate::context::Context;
 use crate::fleet::Answer;
-use crate::operation::{Asked, Ended, Goal, new_id, outcomes, wait};
+use crate::operation::{self, Asked, Ended, Goal, new_id, outcomes, wait};
 use crate::problem;
 use crate::table::{Look, Table, Value};
 use crate::view::Outcome;
@@ -156,7 +156,13 @@ async fn undeploy(
         tried: &tried,
     };
     let mut client = agent.client();
-    match wait(context, asked, client.undeploy(request)).await? {
+    match wait(
+        context,
+        asked,
+        client.undeploy(operation::request(context, request)),
+    )
+    .await?
+    {
         Ended::Answered(response) => Ok(outcomes(response.results, Goal::Gone)),
         Ended::Left { problem, .. } => Err(problem.into()),
     }

@@ -54,7 +54,11 @@ pub(crate) async fn run(context: &Context, args: args::Status) -> Result<Exit> {
     })
     .await;
     let complete = report_silent(context.out, &answers);
-    let nodes: Vec<View> = answers.into_iter().filter_map(View::of).collect();
+    let mut nodes: Vec<View> = answers.into_iter().filter_map(View::of).collect();
+    if !service.is_empty() {
+        // They are the node's, not the service's.
+        nodes.iter_mut().for_each(View::forget_foreign);
+    }
     let found = nodes.iter().any(|node| !node.services.is_empty());
     if !service.is_empty() && complete && !found {
         return Err(Problem::new(format!("no node knows service {service}"))
@@ -120,6 +124,11 @@ impl View {
     /// By the agent's clock where it tells it, so that the two need not agree.
     pub(super) fn now(&self) -> Timestamp {
         self.answered_at.unwrap_or_else(Timestamp::now)
+    }
+
+    fn forget_foreign(&mut self) {
+        self.foreign.clear();
+        self.foreign_omitted = 0;
     }
 
     /// Whether something on it could not be observed.

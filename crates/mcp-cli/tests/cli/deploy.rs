@@ -356,3 +356,48 @@ async fn a_file_about_another_service_is_refused() {
     );
     assert!(double.calls().is_empty());
 }
+
+#[tokio::test]
+async fn waiting_can_be_taken_up_again_by_id_and_by_service() {
+    let world = World::new();
+    let script = Script {
+        never_ends: true,
+        ..Default::default()
+    };
+    let double = world.node("rift", script).await;
+    world.define("hello", "rift");
+    let run = world
+        .mcp(&["deploy", "hello", "--timeout", "300ms"])
+        .await
+        .expect(1);
+    let id = deployed(&double).operation_id;
+    assert!(
+        run.stderr.contains(&format!("mcp wait {id} --node rift")),
+        "{}",
+        run.stderr
+    );
+    let run = world
+        .mcp(&["wait", "hello", "--timeout", "300ms"])
+        .await
+        .expect(1);
+    assert!(
+        run.stderr.contains("did not finish in time"),
+        "{}",
+        run.stderr
+    );
+    double.script().never_ends = false;
+    let json = world
+        .mcp(&["wait", &id, "--output", "json"])
+        .await
+        .expect(0)
+        .json();
+    assert_eq!(json["operations"][0]["state"], "succeeded");
+    let run = world.mcp(&["wait", "hello"]).await.expect(0);
+    assert_eq!(run.stdout, "nothing is being done\n");
+    let run = world.mcp(&["wait", "0000"]).await;
+    assert!(
+        run.stdout.contains("nothing is being done"),
+        "{}",
+        run.all()
+    );
+}

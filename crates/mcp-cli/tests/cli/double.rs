@@ -31,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) steps: Vec<Vec<OperationStep>>,
     /// Operations are accepted and never answered.
     pub(crate) never_ends: bool,
+    /// Operations are accepted, and then the waiting is ended with these words.
+    pub(crate) in_the_way: Option<&'static str>,
     /// The level that answers carry.
     pub(crate) level: Option<&'static str>,
 }
@@ -160,6 +162,9 @@ impl Double {
         self.inner.operations.lock().unwrap().push(id);
         let steps = self.script().steps.len();
         let never_ends = self.script().never_ends;
+        if let Some(words) = self.script().in_the_way {
+            return Err(Status::aborted(words));
+        }
         if never_ends {
             std::future::pending::<()>().await;
         }
@@ -323,22 +328,24 @@ impl McpAgentService for Double {
     ) -> Result<Response<ListOperationsResponse>, Status> {
         let id = request.get_ref().operation_id.clone();
         self.enter("operations", request, |_| Call::Read("operations"))?;
-        if !self.inner.operations.lock().unwrap().contains(&id) {
-            return Ok(self.answer(ListOperationsResponse::default()));
-        }
+        let mut known = self.inner.operations.lock().unwrap().clone();
+        known.retain(|known| id.is_empty() || *known == id);
         let look = *self.inner.looks.borrow();
-        let steps = self.script().steps.get(look).cloned().unwrap_or_default();
-        self.inner.looks.send_modify(|looks| *looks += 1);
-        let operation = OperationInfo {
+        let steps = self.script().steps.get(look).cloned();
+        let over = steps.is_none() && !self.script().never_ends;
+        if !known.is_empty() {
+            self.inner.looks.send_modify(|looks| *looks += 1);
+        }
+        let operation = |id| OperationInfo {
             id,
+            kind: "deploy".to_owned(),
             service: "hello".to_owned(),
-            state: "running".to_owned(),
-            steps,
+            state: if over { "succeeded" } else { "running" }.to_owned(),
+            steps: steps.clone().unwrap_or_default(),
             ..Default::default()
         };
-        Ok(self.answer(ListOperationsResponse {
-            operations: vec![operation],
-        }))
+        let operations = known.into_iter().map(operation).collect();
+        Ok(self.answer(ListOperationsResponse { operations }))
     }
 
     async fn list_events(

@@ -1,7 +1,7 @@
 //! P3.4 and S53: start, stop, restart.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::AsRawFd;
 
 use tonic::Code;
 
@@ -72,21 +72,20 @@ async fn restart_leaves_the_file_alone() {
 async fn a_file_that_cannot_be_written_is_refused_before_anything_is_sent() {
     let world = World::new();
     let double = world.node("rift", ends_as("stopped")).await;
-    // A read-only file does not stop root, so: the file is a link into a place where none can be
-    // made.
+    // Nothing stops root from writing a read-only file, so that there the folder has to be one in
+    // which nobody can make a file: the file is reached through a link to what was deleted.
     let path = world.define_text("hello", COMMENTED);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
-    fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o555)).unwrap();
-    if rustix::process::geteuid().is_root() {
-        fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink("/proc/self/limits", &path).unwrap();
-    }
+    let gone = world.folder("gone").join("hello.toml");
+    fs::rename(&path, &gone).unwrap();
+    let held = fs::File::open(&gone).unwrap();
+    fs::remove_dir_all(gone.parent().unwrap()).unwrap();
+    let link = format!("/proc/{}/fd/{}", std::process::id(), held.as_raw_fd());
+    std::os::unix::fs::symlink(link, &path).unwrap();
     for verb in ["stop", "start"] {
-        let run = world.mcp(&[verb, "hello"]).await;
-        assert_ne!(run.code, Some(0), "{}", run.all());
+        let run = world.mcp(&[verb, "hello"]).await.expect(1);
+        assert!(run.stderr.contains("nothing was sent"), "{}", run.stderr);
     }
     assert!(double.calls().is_empty());
-    fs::set_permissions(path.parent().unwrap(), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[tokio::test]
@@ -187,5 +186,26 @@ async fn a_stop_after_which_something_runs_is_no_success() {
         fs::read_to_string(&path)
             .unwrap()
             .contains("active = false")
+    );
+}
+
+#[tokio::test]
+async fn an_operation_that_waits_for_its_turn_is_said_to_go_on_with_the_holders_name() {
+    let world = World::new();
+    let script = Script {
+        in_the_way: Some("hello/hello is held by operation x of alice"),
+        ..Default::default()
+    };
+    world.node("rift", script).await;
+    let path = world.define_text("hello", COMMENTED);
+    let run = world.mcp(&["stop", "hello"]).await.expect(1);
+    assert!(
+        run.stderr.contains("of alice") && run.stderr.contains("goes on there"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        COMMENTED.replace("active = true", "active = false")
     );
 }

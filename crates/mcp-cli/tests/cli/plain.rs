@@ -47,6 +47,7 @@ async fn the_help_names_every_command_by_task_and_every_exit_code() {
         "start",
         "stop",
         "restart",
+        "wait",
         "status",
         "ps",
         "list",
