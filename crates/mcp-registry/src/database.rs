@@ -123,6 +123,16 @@ impl Database {
 mod tests {
     use super::*;
 
+    impl Database {
+        pub(crate) fn panic_in_the_middle_of_a_write(&mut self) {
+            let panics = |tx: &Transaction<'_>| {
+                tx.execute("DELETE FROM meta", [])?;
+                panic!("a test says so");
+            };
+            let _: Result<(), _> = self.write("panic", panics);
+        }
+    }
+
     fn fill(database: &mut Database) -> Result<(), RegistryError> {
         database.write("fill the database", |tx| {
             tx.execute("INSERT INTO meta VALUES ('x', hex(zeroblob(1000000)))", [])

@@ -105,3 +105,31 @@ fn run(database: &mut Database, job: Job) {
         tracing::error!("a call to the registry panicked");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_one_calls_failure_and_undoes_what_it_wrote() {
+        let database = Database::in_memory().unwrap();
+        let (operations, from_operations) = mpsc::channel(1);
+        let (ordinary, from_ordinary) = mpsc::channel(1);
+        let worker = Worker::writer(database, from_operations, from_ordinary).unwrap();
+        let (caller, failed) = oneshot::channel::<()>();
+        let panics: Job = Box::new(move |database| {
+            let _caller = caller;
+            database.panic_in_the_middle_of_a_write();
+        });
+        ordinary.send(panics).await.ok().unwrap();
+        failed.await.unwrap_err();
+        let (tell, answer) = oneshot::channel();
+        let reads: Job = Box::new(move |database| {
+            let _ = tell.send(database.instance_id());
+        });
+        operations.send(reads).await.ok().unwrap();
+        assert_eq!(answer.await.unwrap().unwrap().len(), 32);
+        drop((operations, ordinary));
+        worker.join().await.unwrap();
+    }
+}

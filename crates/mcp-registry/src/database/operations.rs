@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use mcp_model::operation::START_BY;
 use mcp_model::{
-    ComponentKey, Moment, Operation, OperationId, OperationKind, Progress, ServiceName, Stamp,
-    Step, StepState,
+    ComponentKey, Moment, Operation, OperationId, OperationKind, ServiceName, Stamp, Step,
+    StepState,
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::{Database, audit};
-use crate::columns::{count, json, key, maybe_text, moment, text};
+use crate::columns::{count, key, maybe_text, moment, text};
 use crate::decide::settled_state;
 use crate::error::RegistryError;
 
@@ -83,7 +83,8 @@ impl Database {
         })
     }
 
-    /// Ends the steps that were to begin by now and have not (S13). Returns their keys.
+    /// Ends the steps that were to begin by now and have not (S13). Returns their keys. What has
+    /// begun may have taken something down, and is carried to its end.
     pub fn expire(
         &mut self,
         now: &Moment,
@@ -91,7 +92,7 @@ impl Database {
         self.write("expire operations", |tx| {
             let late: Vec<_> = waiting(tx)?
                 .into_iter()
-                .filter(|step| now.since(&step.accepted) >= START_BY && !step.progress.took_down)
+                .filter(|step| now.since(&step.accepted) >= START_BY)
                 .collect();
             let mut operations = BTreeSet::new();
             for step in &late {
@@ -119,13 +120,12 @@ struct Waiting {
     operation: OperationId,
     key: ComponentKey,
     accepted: Moment,
-    progress: Progress,
 }
 
 fn waiting(conn: &Connection) -> Result<Vec<Waiting>> {
     // The two words select through the index of open steps; the second condition narrows it.
     let query = "\
-        SELECT s.operation_id, s.service, s.component, s.progress,
+        SELECT s.operation_id, s.service, s.component,
                o.accepted_at, o.accepted_boot_ms, o.accepted_boot_id
         FROM operation_steps s JOIN operations o ON o.id = s.operation_id
         WHERE s.state IN ('waiting', 'running') AND s.state = 'waiting'";
@@ -135,7 +135,6 @@ fn waiting(conn: &Connection) -> Result<Vec<Waiting>> {
                 operation: text(row, "operation_id")?,
                 key: key(row)?,
                 accepted: moment(row, "accepted")?,
-                progress: json(row, "progress")?,
             })
         })?
         .collect()

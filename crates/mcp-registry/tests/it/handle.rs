@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 
-use mcp_model::{Event, NewEvent, ObservationChange, ObservedState};
+use mcp_model::{
+    ComponentRecord, DesiredState, Event, NewEvent, ObservationChange, ObservedState, ServiceSpec,
+};
 use mcp_registry::{EventFilter, Options, Registry, RegistryError};
 use rusqlite::Connection;
 use tokio::task::yield_now;
@@ -138,7 +140,7 @@ async fn closing_does_what_was_asked_and_refuses_what_comes_later() {
         calls.spawn(async move { registry.observe(seen(i)).await });
     }
     yield_now().await;
-    drop(holder);
+    holder.execute_batch("COMMIT").unwrap();
     registry.close().await.unwrap();
     assert!(calls.join_all().await.iter().all(Result::is_ok));
     for late in [
@@ -151,7 +153,8 @@ async fn closing_does_what_was_asked_and_refuses_what_comes_later() {
         );
     }
     registry.close().await.unwrap();
-    // Everything is in the file itself: a copy of it alone is complete.
+    // Everything is in the file itself, even while somebody else has it open: a copy of it alone is
+    // complete.
     let copy = tempfile::tempdir().unwrap();
     std::fs::copy(folder.path().join("mcp.db"), copy.path().join("mcp.db")).unwrap();
     let registry = open(copy.path());
@@ -163,8 +166,14 @@ async fn closing_does_what_was_asked_and_refuses_what_comes_later() {
 async fn readers_see_whole_transactions_while_a_writer_writes() {
     let folder = tempfile::tempdir().unwrap();
     let registry = open(folder.path());
-    let pair = |tag: &str| [service("a", &[("b", tag), ("c", tag)])];
-    registry.sync(sync(&pair("0"), at(0))).await.unwrap();
+    let wanted = |turn: u64| {
+        let active = turn.is_multiple_of(2);
+        [ServiceSpec {
+            active,
+            ..service("a", &[("b", "1"), ("c", "1")])
+        }]
+    };
+    registry.sync(sync(&wanted(0), at(0))).await.unwrap();
     let done = Arc::new(AtomicBool::new(false));
     let mut readers = tokio::task::JoinSet::new();
     for _ in 0..3 {
@@ -173,20 +182,22 @@ async fn readers_see_whole_transactions_while_a_writer_writes() {
             let mut looks = 0u32;
             while !done.load(Ordering::Relaxed) || looks == 0 {
                 let service = registry.services().await.unwrap().remove(0);
-                let specs: Vec<_> = service.components.iter().map(|c| &c.spec).collect();
-                assert_eq!(specs[0], specs[1], "a sync was seen half done");
+                let running = |c: &ComponentRecord| c.desired == DesiredState::Running;
+                // Two statements read this; one transaction writes it.
+                let whole = service
+                    .components
+                    .iter()
+                    .all(|c| running(c) == service.active);
+                assert!(whole, "a sync was seen half done: {service:?}");
                 looks += 1;
             }
         });
     }
-    for i in 1..100 {
-        registry
-            .sync(sync(&pair(&i.to_string()), at(i)))
-            .await
-            .unwrap();
+    for i in 1..200 {
+        registry.sync(sync(&wanted(i), at(i))).await.unwrap();
         // A write that was answered is there for the next reader.
         let record = registry.load(key("a/b")).await.unwrap().record.unwrap();
-        assert_eq!(record.revision, i + 1);
+        assert_eq!(record.generation, i + 1);
     }
     done.store(true, Ordering::Relaxed);
     readers.join_all().await;

@@ -7,6 +7,7 @@ mod observation;
 mod opening;
 mod operations;
 mod refusals;
+mod steps;
 mod support;
 mod sync;
 mod tokens;

@@ -1,39 +1,14 @@
-//! Operations: accepted with their intent, pinned, taken in turn, settled.
+//! Operations: accepted with their intent, pinned, taken in turn.
 
 use std::time::Duration;
 
-use mcp_model::{
-    ComponentRecord, DesiredState, Instance, OperationKind, OperationState, Progress, ServiceSpec,
-    Stamp, StepState, StepUpdate,
-};
+use mcp_model::{DesiredState, OperationKind, OperationState, ServiceSpec, StepState};
 use mcp_registry::{AcceptError, OperationFilter, RegistryError, Warning};
 
 use crate::support::{
-    Node, START, Shorthand, at, deploy, deploy_only, id, image, key, minutes, outcome, request,
-    restart, service, service_name, start, stop, sync, undeploy, update,
+    Node, Shorthand, at, deploy, deploy_only, id, image, key, minutes, request, restart, service,
+    service_name, start, stop, sync, undeploy, update,
 };
-
-fn record(node: &Node, text: &str) -> ComponentRecord {
-    node.db.load(&key(text)).unwrap().record.unwrap()
-}
-
-fn states(node: &Node, operation: &str) -> Vec<StepState> {
-    node.db
-        .operation(operation)
-        .steps
-        .iter()
-        .map(|step| step.state)
-        .collect()
-}
-
-fn instance(pid: u32) -> Instance {
-    Instance {
-        id: "a".repeat(64).parse().unwrap(),
-        pid: Some(pid),
-        started_at: Some(Stamp::from_millis(START)),
-        restart_count: Some(0),
-    }
-}
 
 #[test]
 fn a_deploy_stores_intent_and_one_ticket_for_each_component() {
@@ -112,13 +87,13 @@ fn deploying_one_component_touches_only_that_one() {
     let mut node = Node::new();
     node.db
         .deployed("op01", &service("a", &[("b", "1"), ("c", "1"), ("d", "1")]));
-    let before = [record(&node, "a/c"), record(&node, "a/d")];
+    let before = [node.record("a/c"), node.record("a/d")];
     // The definition says more, and names `d` no longer.
     let wanted = service("a", &[("b", "2"), ("c", "2"), ("e", "1")]);
     let accepted = node.db.accepted("op02", deploy_only(&wanted, "b"), at(1));
     assert_eq!(accepted.keys().count(), 1);
-    assert_eq!(record(&node, "a/b").spec, image("2"));
-    assert_eq!([record(&node, "a/c"), record(&node, "a/d")], before);
+    assert_eq!(node.record("a/b").spec, image("2"));
+    assert_eq!([node.record("a/c"), node.record("a/d")], before);
     assert_eq!(node.db.keys().unwrap().len(), 3);
 
     let error = node
@@ -137,11 +112,12 @@ fn a_full_deploy_orphans_what_is_no_longer_named_and_takes_it_back() {
         .db
         .accepted("op02", deploy(&service("a", &[("b", "1")])), at(1));
     assert_eq!(accepted.orphaned, [key("a/c")]);
-    let orphan = record(&node, "a/c");
+    let orphan = node.record("a/c");
     assert!(orphan.orphaned);
+    // Nobody wants it otherwise than before.
     assert_eq!(
-        (orphan.desired, orphan.generation),
-        (DesiredState::Running, 1)
+        (orphan.desired, orphan.generation, orphan.intent_at),
+        (DesiredState::Running, 1, at(0))
     );
 
     // Start and stop do not touch it.
@@ -161,7 +137,7 @@ fn a_full_deploy_orphans_what_is_no_longer_named_and_takes_it_back() {
         at(3),
     );
     assert!(accepted.orphaned.is_empty());
-    assert!(!record(&node, "a/c").orphaned);
+    assert!(!node.record("a/c").orphaned);
 }
 
 #[test]
@@ -174,10 +150,10 @@ fn deploying_an_inactive_service_runs_it_and_warns() {
     node.db
         .sync(&sync(std::slice::from_ref(&wanted), at(0)))
         .unwrap();
-    assert_eq!(record(&node, "a/b").desired, DesiredState::Stopped);
+    assert_eq!(node.record("a/b").desired, DesiredState::Stopped);
     let accepted = node.db.accepted("op01", deploy(&wanted), at(1));
     assert_eq!(accepted.warnings, [Warning::ServiceWasInactive]);
-    assert_eq!(record(&node, "a/b").desired, DesiredState::Running);
+    assert_eq!(node.record("a/b").desired, DesiredState::Running);
     assert!(node.db.service(&service_name("a")).unwrap().unwrap().active);
 }
 
@@ -191,7 +167,7 @@ fn unchanged_compares_what_specs_mean_with_what_was_deployed() {
         spec.stop_timeout = Some(Duration::from_secs(1));
     });
     assert!(node.db.accepted("op02", deploy(&explicit), at(1)).steps[0].unchanged);
-    assert_eq!(record(&node, "a/b").revision, 2);
+    assert_eq!(node.record("a/b").revision, 2);
     assert!(
         !node
             .db
@@ -205,11 +181,11 @@ fn unchanged_compares_what_specs_mean_with_what_was_deployed() {
 fn only_a_deploy_that_succeeded_is_the_deployed_one() {
     let mut node = Node::new();
     node.db.deployed("op01", &service("a", &[("b", "1")]));
-    assert_eq!(record(&node, "a/b").deployed, Some((1, image("1"))));
+    assert_eq!(node.record("a/b").deployed, Some((1, image("1"))));
     node.db
         .accepted("op02", deploy(&service("a", &[("b", "2")])), at(1));
     node.db.done("op02", &key("a/b"), StepState::Failed);
-    let record = record(&node, "a/b");
+    let record = node.record("a/b");
     assert_eq!(
         (record.deployed, record.revision),
         (Some((1, image("1"))), 2)
@@ -330,14 +306,14 @@ fn a_restart_skips_what_is_not_wanted_running() {
     node.sql()
         .execute_batch("UPDATE components SET desired_state = 'stopped' WHERE name = 'c'")
         .unwrap();
-    let before = [record(&node, "a/b"), record(&node, "a/c")];
+    let before = [node.record("a/b"), node.record("a/c")];
     let accepted = node.db.accepted("op02", restart("a"), at(1));
     assert_eq!(accepted.steps[1].reason, "desired stopped");
     assert_eq!(
-        states(&node, "op02"),
+        node.states("op02"),
         [StepState::Waiting, StepState::Skipped]
     );
-    assert_eq!([record(&node, "a/b"), record(&node, "a/c")], before);
+    assert_eq!([node.record("a/b"), node.record("a/c")], before);
     node.db.done("op02", &key("a/b"), StepState::Succeeded);
     assert_eq!(node.db.operation("op02").state, OperationState::Succeeded);
 
@@ -363,153 +339,4 @@ fn a_restart_skips_what_is_not_wanted_running() {
         );
     }
     assert_eq!(node.dump(), before);
-}
-
-#[test]
-fn a_step_begins_with_its_first_call_and_remembers() {
-    let mut node = Node::new();
-    node.db
-        .deployed("op01", &service("a", &[("b", "1"), ("c", "1")]));
-    node.db.accepted("op02", stop("a"), at(1));
-    let progress = Progress {
-        old: Some(instance(41)),
-        old_was_running: true,
-        took_down: true,
-        restoring: None,
-    };
-    let update = StepUpdate {
-        progress: progress.clone(),
-        stopping: Some(instance(41)),
-        ..update("op02", &key("a/b"))
-    };
-    node.db.step(&update).unwrap();
-    assert_eq!(
-        states(&node, "op02"),
-        [StepState::Running, StepState::Waiting]
-    );
-    assert_eq!(node.db.operation("op02").state, OperationState::Running);
-    let state = node.reopen().db.load(&key("a/b")).unwrap();
-    assert_eq!(state.ticket.unwrap().progress, progress);
-    assert_eq!(state.record.unwrap().stopped, Some(instance(41)));
-}
-
-#[test]
-fn an_end_is_final() {
-    let mut node = Node::new();
-    node.db
-        .accepted("op01", deploy(&service("a", &[("b", "1")])), at(0));
-    let settled = outcome("op01", &key("a/b"), StepState::Failed);
-    node.db.settle(&settled).unwrap();
-    let operation = node.db.operation("op01");
-    assert_eq!(
-        (operation.state, operation.finished),
-        (OperationState::Failed, Some(at(5_000).wall))
-    );
-    assert_eq!(operation.steps[0].error, "no such image");
-    // An answer that was lost is asked for again; nobody's mind is changed.
-    node.db.settle(&settled).unwrap();
-    for error in [
-        node.db
-            .settle(&outcome("op01", &key("a/b"), StepState::Succeeded))
-            .unwrap_err(),
-        node.db.step(&update("op01", &key("a/b"))).unwrap_err(),
-        node.db
-            .settle(&outcome("none", &key("a/b"), StepState::Succeeded))
-            .unwrap_err(),
-    ] {
-        assert!(
-            matches!(error, RegistryError::StepNotOpen { .. }),
-            "{error}"
-        );
-    }
-    assert_eq!(node.db.operation("op01"), operation);
-}
-
-#[test]
-fn a_step_is_never_settled_as_open() {
-    let mut node = Node::new();
-    node.db
-        .accepted("op01", deploy(&service("a", &[("b", "1")])), at(0));
-    let error = node
-        .db
-        .settle(&outcome("op01", &key("a/b"), StepState::Running))
-        .unwrap_err();
-    assert!(matches!(error, RegistryError::StepNotOpen { .. }));
-    assert_eq!(states(&node, "op01"), [StepState::Waiting]);
-}
-
-#[test]
-fn what_does_not_begin_in_time_expires_by_the_boot_clock() {
-    let mut node = Node::new();
-    let wanted = service("a", &[("b", "1"), ("c", "1")]);
-    node.db.accepted("op01", deploy(&wanted), minutes(0));
-    node.db.step(&update("op01", &key("a/b"))).unwrap();
-    node.db.accepted("op02", restart("a"), minutes(5));
-    // The wall clock is a year ahead; the boot clock knows better.
-    let mut jumped = minutes(9);
-    jumped.wall = jumped.wall.plus(Duration::from_hours(365 * 24));
-    let before = node.db.total_changes();
-    assert!(node.db.expire(&jumped).unwrap().is_empty());
-    assert_eq!(node.db.total_changes(), before);
-
-    assert_eq!(node.db.expire(&minutes(10)).unwrap(), [key("a/c")]);
-    assert_eq!(
-        states(&node, "op01"),
-        [StepState::Running, StepState::Expired]
-    );
-    assert_eq!(
-        node.db.expire(&minutes(15)).unwrap(),
-        [key("a/b"), key("a/c")]
-    );
-    assert_eq!(node.db.operation("op02").state, OperationState::Expired);
-    node.db.done("op01", &key("a/b"), StepState::Succeeded);
-    assert_eq!(node.db.operation("op01").state, OperationState::Expired);
-}
-
-#[test]
-fn an_undeploy_removes_records_and_the_service_with_the_last() {
-    let mut node = Node::new();
-    node.db
-        .deployed("op01", &service("a", &[("b", "1"), ("c", "1")]));
-    node.db
-        .accepted("op02", deploy(&service("a", &[("c", "1")])), at(1));
-    node.db.done("op02", &key("a/c"), StepState::Succeeded);
-    assert!(record(&node, "a/b").orphaned);
-    // Orphans are meant too.
-    node.db.accepted("op03", undeploy("a", None), at(2));
-    assert_eq!(record(&node, "a/b").desired, DesiredState::Stopped);
-    node.db.accepted("op04", undeploy("a", Some("b")), at(3));
-    node.db.done("op03", &key("a/b"), StepState::Succeeded);
-    assert_eq!(node.db.keys().unwrap(), [key("a/c")]);
-    // What waited for the same thing has it.
-    assert_eq!(states(&node, "op04"), [StepState::Skipped]);
-    assert_eq!(node.db.operation("op04").state, OperationState::Succeeded);
-    node.db.done("op03", &key("a/c"), StepState::Succeeded);
-    assert!(node.db.services().unwrap().is_empty());
-    assert_eq!(node.query::<u32>("SELECT COUNT(*) FROM deployed_specs"), 0);
-    assert!(node.db.keys().unwrap().is_empty());
-    assert_eq!(node.db.operation("op03").state, OperationState::Succeeded);
-}
-
-#[test]
-fn a_failed_undeploy_keeps_the_record() {
-    let mut node = Node::new();
-    node.db.deployed("op01", &service("a", &[("b", "1")]));
-    node.db.accepted("op02", undeploy("a", None), at(1));
-    node.db.done("op02", &key("a/b"), StepState::Failed);
-    assert_eq!(node.db.keys().unwrap(), [key("a/b")]);
-}
-
-#[test]
-fn intent_that_came_during_an_undeploy_keeps_its_record() {
-    let mut node = Node::new();
-    let wanted = service("a", &[("b", "1")]);
-    node.db.deployed("op01", &wanted);
-    node.db.accepted("op02", undeploy("a", None), at(1));
-    node.db.step(&update("op02", &key("a/b"))).unwrap();
-    node.db.accepted("op03", deploy(&wanted), at(2));
-    node.db.done("op02", &key("a/b"), StepState::Succeeded);
-    let state = node.db.load(&key("a/b")).unwrap();
-    assert_eq!(state.record.unwrap().desired, DesiredState::Running);
-    assert_eq!(state.ticket.unwrap().operation, id("op03"));
 }

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcp_model::{
-    BootId, ComponentKey, ComponentSpec, Moment, Operation, OperationId, OperationRequest, Origin,
-    Phase, Progress, Request, ServiceName, ServiceSpec, Stamp, StepOutcome, StepState, StepUpdate,
+    BootId, ComponentKey, ComponentRecord, ComponentSpec, Moment, Operation, OperationId,
+    OperationRequest, Origin, Phase, Progress, Request, ServiceName, ServiceSpec, Stamp,
+    StepOutcome, StepState, StepUpdate,
 };
 use mcp_registry::{Accepted, Database, OperationFilter, Options, SyncRequest};
 use rusqlite::Connection;
@@ -37,6 +38,17 @@ impl Node {
         drop(db);
         let db = Database::open(&folder.path().join("mcp.db"), &Options::default()).unwrap();
         Self { db, folder }
+    }
+
+    /// What is stored of a component.
+    pub(crate) fn record(&self, text: &str) -> ComponentRecord {
+        self.db.load(&key(text)).unwrap().record.unwrap()
+    }
+
+    /// Where the steps of an operation stand, by component.
+    pub(crate) fn states(&self, operation: &str) -> Vec<StepState> {
+        let operation = self.db.operation(operation);
+        operation.steps.iter().map(|step| step.state).collect()
     }
 
     /// A connection of somebody with `sqlite3` at hand.
