@@ -94,11 +94,16 @@ type Listed = (
     Result<Vec<ComponentKey>, Failure>,
 );
 
-/// Those who wait for a look, and what it still waits for.
+/// Those who wait for keys to be looked at.
 struct Waiters {
     replies: Vec<oneshot::Sender<Result<(), Failure>>>,
-    keys: HashSet<ComponentKey>,
+    /// For how many runs each key is waited for at most, while it is due for another one.
+    keys: HashMap<ComponentKey, u8>,
 }
+
+/// How many runs of a key are waited for until it comes to rest: the one under way, the one that
+/// follows an operation's, and one for what happened meanwhile.
+const RUNS_TO_REST: u8 = 3;
 
 struct Loop {
     core: Arc<Reconciler>,
@@ -168,9 +173,16 @@ impl Loop {
         let Some((key, _)) = self.running.remove(&id) else {
             return;
         };
-        self.queue.done(&key, end, Instant::now());
+        let now = Instant::now();
+        self.queue.done(&key, end, now);
+        let due = self.queue.is_due(&key, now);
         for waiters in &mut self.waiting {
-            waiters.keys.remove(&key);
+            if let Some(runs) = waiters.keys.get_mut(&key) {
+                *runs -= 1;
+                if *runs == 0 || !due {
+                    waiters.keys.remove(&key);
+                }
+            }
         }
         self.answer_waiters();
     }
@@ -209,6 +221,15 @@ impl Loop {
             Message::Look(reply) => {
                 self.next_look.push(reply);
                 self.list();
+            }
+            Message::Rest(keys, reply) => {
+                let due = keys.into_iter().filter(|key| self.queue.is_due(key, now));
+                let keys = due.map(|key| (key, RUNS_TO_REST)).collect();
+                self.waiting.push(Waiters {
+                    replies: vec![reply],
+                    keys,
+                });
+                self.answer_waiters();
             }
         }
     }
@@ -354,6 +375,7 @@ impl Loop {
         let keys = changed
             .into_iter()
             .filter(|key| !operated.contains(key))
+            .map(|key| (key, 1))
             .collect();
         self.waiting.push(Waiters { replies, keys });
         self.answer_waiters();

@@ -22,6 +22,7 @@ pub(crate) enum Message {
     Container(ContainerId),
     Changed,
     Look(oneshot::Sender<Result<(), Failure>>),
+    Rest(Vec<ComponentKey>, oneshot::Sender<Result<(), Failure>>),
 }
 
 /// A cheap handle on a running controller.
@@ -53,6 +54,16 @@ impl Handle {
     pub async fn look(&self) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Look(reply)).await;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))
+    }
+
+    /// Waits until whatever is known to have happened to these keys was looked at. A key to which
+    /// something happens all the time is not waited for for ever.
+    pub async fn rest(&self, keys: Vec<ComponentKey>) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Rest(keys, reply)).await;
         answer
             .await
             .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))

@@ -123,6 +123,11 @@ impl Looks {
         self.state().owners.get(id).cloned()
     }
 
+    /// Notes that a container was made for a key.
+    pub(crate) fn own(&self, id: &ContainerId, key: &ComponentKey) {
+        self.state().owners.insert(id.clone(), key.clone());
+    }
+
     /// The last look at a key, where it still counts.
     pub(crate) fn believed(&self, key: &ComponentKey) -> Option<Seen> {
         let state = self.state();

@@ -158,6 +158,15 @@ impl Queue {
         self.delayed.first().map(|(due, ..)| *due)
     }
 
+    /// Whether a key runs, or will as soon as a worker is free.
+    pub fn is_due(&self, key: &ComponentKey, now: Instant) -> bool {
+        match self.entries.get(key).map(|entry| entry.place) {
+            Some(Place::Ready(_) | Place::Running { .. }) => true,
+            Some(Place::Delayed(due)) => due <= now,
+            Some(Place::Idle) | None => false,
+        }
+    }
+
     /// How many keys are waiting or running.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -267,7 +267,10 @@ impl Reconciler {
             Action::Start(id) => runtime.start(id).await,
             Action::Remove(id) => runtime.remove(id).await,
             Action::Run => {
-                work.made = Some(self.run_container(ticket).await?);
+                let id = self.run_container(ticket).await?;
+                // Before the first look: a hint at its death must find its key.
+                self.looks.own(&id, &ticket.key);
+                work.made = Some(id);
                 Ok(())
             }
         }
@@ -392,4 +395,38 @@ fn name_is_held(ticket: &Ticket, foreign: &Container) -> String {
         ticket.key.container_name(),
         foreign.instance.id.short(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mcp_model::{BootId, ComponentSpec, DesiredState, Moment, Progress, Stamp};
+
+    #[test]
+    fn a_step_is_bounded_by_its_components_own_time_outs() {
+        let mut spec = ComponentSpec::of_image("localhost/a:1".parse().unwrap());
+        let ticket = |spec: &ComponentSpec| Ticket {
+            operation: "op01".parse().unwrap(),
+            kind: OperationKind::Deploy,
+            key: "a/b".parse().unwrap(),
+            desired: DesiredState::Running,
+            spec: spec.clone(),
+            revision: 1,
+            caller: String::new(),
+            accepted: Moment {
+                wall: Stamp::from_millis(0),
+                boot: Duration::ZERO,
+                boot_id: BootId(1),
+            },
+            state: StepState::Waiting,
+            progress: Progress::default(),
+        };
+        assert_eq!(
+            limit(&ticket(&spec)),
+            Duration::from_secs(600 + 2 * 10) + SLACK
+        );
+        spec.pull_timeout = Some(Duration::from_hours(2));
+        spec.stop_timeout = Some(Duration::from_mins(30));
+        assert_eq!(limit(&ticket(&spec)), Duration::from_hours(3) + SLACK);
+    }
 }

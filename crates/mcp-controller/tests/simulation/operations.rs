@@ -9,6 +9,8 @@ use mcp_runtime::{Call, ContainerRuntime, RuntimeError};
 
 use crate::world::{Sim, pass, seconds, service};
 
+use ObservedState::{Running, Stopped, Unknown};
+
 fn calls(sim: &Sim) -> Vec<Call> {
     sim.fake.mutations().iter().map(|call| call.call).collect()
 }
@@ -126,6 +128,50 @@ async fn a_new_container_that_dies_at_once_gives_way_to_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_waits_for_rest_sees_a_death_that_was_hinted_at() {
+    let mut sim = Sim::new();
+    let dies = Behaviour {
+        ends: Some((Duration::from_millis(30), 3)),
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
+    // It dies while the look that finds it running is under way.
+    sim.fake.latency(Call::Inspect, Duration::from_millis(50));
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Succeeded);
+    sim.handle
+        .rest(vec!["shop/web".parse().unwrap()])
+        .await
+        .unwrap();
+    assert_eq!(
+        sim.status("shop/web").observed.state(),
+        ObservedState::Exited
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_ever_for_a_key_that_never_rests() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.latency(Call::Inspect, Duration::from_millis(25));
+    let handle = sim.handle.clone();
+    let mut waiting = tokio::task::JoinSet::new();
+    sim.fake.kill("shop-web", 1);
+    pass(Duration::from_millis(1)).await;
+    waiting.spawn(async move { handle.rest(vec!["shop/web".parse().unwrap()]).await });
+    let mut flips = 0;
+    while waiting.try_join_next().is_none() {
+        sim.fake.start_by_hand("shop-web");
+        pass(Duration::from_millis(5)).await;
+        sim.fake.kill("shop-web", 1);
+        pass(Duration::from_millis(5)).await;
+        flips += 1;
+        assert!(flips < 1000, "still waiting");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_fails_puts_the_old_container_back_and_says_why() {
     let mut sim = Sim::new();
     let refuses = Behaviour {
@@ -220,7 +266,6 @@ async fn stop_start_and_restart_do_what_they_say_and_open_no_drift() {
 
     seconds(3600).await;
     assert_eq!(sim.told(), [], "operations are no drift and no flapping");
-    use ObservedState::{Running, Stopped, Unknown};
     assert_eq!(
         sim.events(),
         [
