@@ -101,7 +101,7 @@ fn state_drift(record: &ComponentRecord, observed: &Observed) -> Option<Drift> {
         .and_then(|c| c.exit)
         .map(|exit| exit.code);
     let cause = match (state, observed.container()) {
-        (ObservedState::Removed, _) if record.container.is_none() => {
+        (ObservedState::Removed, _) if record.deployed.is_none() => {
             "never deployed: there is no container yet".to_owned()
         }
         (ObservedState::Removed, _) => "its container is gone".to_owned(),

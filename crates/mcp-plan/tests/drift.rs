@@ -120,7 +120,7 @@ fn a_policy_that_will_not_act_gets_no_chance() {
 #[test]
 fn drift_that_changed_intent_has_made_is_shown_at_once_and_due_later() {
     let mut record = record(DesiredState::Running, ObservedState::Removed);
-    record.container = None;
+    record.deployed = None;
     record.intent_at = at(200);
     let found = assess(&record, &Observed::Removed, false, PATIENCE, at(200));
     let Assessment::Differs { drift, due, .. } = found else {
@@ -128,6 +128,24 @@ fn drift_that_changed_intent_has_made_is_shown_at_once_and_due_later() {
     };
     assert_eq!(due, at(260));
     assert_eq!(drift[0].cause, "never deployed: there is no container yet");
+}
+
+#[test]
+fn a_container_that_was_there_is_gone_and_one_that_was_not_was_never_deployed() {
+    let mut record = record(DesiredState::Running, ObservedState::Removed);
+    // The link to a container ends with it.
+    record.container = None;
+    for (deployed, words) in [
+        (true, "its container is gone"),
+        (false, "never deployed: there is no container yet"),
+    ] {
+        record.deployed = record.deployed.filter(|_| deployed);
+        let found = assess(&record, &Observed::Removed, false, PATIENCE, at(100));
+        let Assessment::Differs { drift, .. } = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!(drift[0].cause, words);
+    }
 }
 
 #[test]
