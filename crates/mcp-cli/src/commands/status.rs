@@ -164,4 +164,45 @@ mod tests {
             assert_eq!(exit(&status, complete, wanted), expected);
         }
     }
+
+    #[test]
+    fn anything_that_was_not_observed_makes_a_node_unknown() {
+        let node = mcp_config::cli::Node {
+            name: "rift".parse().unwrap(),
+            address: "127.0.0.1:9444".parse().unwrap(),
+            token_path: None,
+            ca_cert: None,
+            server_name: None,
+        };
+        let unknown = |change: fn(&mut GetServiceStatusResponse)| {
+            let mut wire = GetServiceStatusResponse {
+                observed_at: Some(prost_types::Timestamp::default()),
+                ..Default::default()
+            };
+            change(&mut wire);
+            let result = Ok(Some(wire));
+            View::of(Answer {
+                node: &node,
+                result,
+            })
+            .unwrap()
+            .has_unknown()
+        };
+        assert!(!unknown(|_| {}));
+        assert!(unknown(|wire| wire.observed_at = None));
+        assert!(unknown(
+            |wire| "podman hangs".clone_into(&mut wire.observation_error)
+        ));
+        assert!(unknown(|wire| {
+            let component = mcp_proto::v1::ComponentInfo {
+                observed_state: "a new word".to_owned(),
+                ..Default::default()
+            };
+            let service = mcp_proto::v1::ServiceInfo {
+                components: vec![component],
+                ..Default::default()
+            };
+            wire.services.push(service);
+        }));
+    }
 }
