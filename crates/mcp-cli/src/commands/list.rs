@@ -81,7 +81,7 @@ impl Show for List {
                     Value::state("unknown"),
                     "".into(),
                     "".into(),
-                    Value::new("no answer", Look::Bad),
+                    Value::new("no data: see the error", Look::Bad),
                 ]);
             }
         }

@@ -103,7 +103,7 @@ impl Seen {
                 "".into(),
                 "".into(),
                 "".into(),
-                Value::new("no answer", Look::Bad),
+                Value::new("no data: see the error", Look::Bad),
             ]);
         }
     }

@@ -188,7 +188,7 @@ fn state_rows(name: &str, node: &View, table: &mut Table) {
             Value::state("unknown"),
             "".into(),
             "".into(),
-            Value::new("no answer", Look::Bad),
+            Value::new("no data: see the error", Look::Bad),
         ]);
     }
 }

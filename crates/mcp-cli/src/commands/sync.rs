@@ -246,8 +246,12 @@ impl NodeReport {
             ]);
         };
         if self.error.is_some() {
-            row("", Value::new("failed", Look::Bad), "no answer".to_owned());
-        } else if self.services.is_empty() {
+            row(
+                "",
+                Value::new("failed", Look::Bad),
+                "see the error".to_owned(),
+            );
+        } else if self.services.is_empty() && self.unmentioned.is_empty() {
             row(
                 "",
                 Value::new("in sync", Look::Good),
