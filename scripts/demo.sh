@@ -28,9 +28,14 @@ title() {
 }
 
 show() {
-    printf '%s$ ' "$bold"
-    printf '%q ' "$@" | sed 's/ $//'
-    printf '%s\n' "$plain"
+    local word line=
+    for word in "$@"; do
+        case $word in
+        *[!A-Za-z0-9_./:=@^,+-]*) line+=" '${word//\'/\'\\\'\'}'" ;;
+        *) line+=" $word" ;;
+        esac
+    done
+    printf '%s$%s%s\n' "$bold" "$line" "$plain"
 }
 
 # run COMMAND...: shows a command, runs it, and ends the story when it fails.
@@ -195,7 +200,7 @@ make_a_node() {
         --container-runtime "$podman_program" "${options[@]}" \
         --alert-command "$work/alert.sh" --bundle "$work/demo.bundle"
 
-    show mcp-agent server --config "$work/node/mcp-agent.toml" '&'
+    printf '%s$ mcp-agent server --config %s &%s\n' "$bold" "$work/node/mcp-agent.toml" "$plain"
     # A session of its own, so that it outlives this one where it is to be kept.
     setsid mcp-agent server --config "$work/node/mcp-agent.toml" >"$work/agent.log" 2>&1 &
     agent=$!

@@ -216,7 +216,11 @@ fn restart_replaces_every_process_and_leaves_the_definition_alone() {
     let file = stage.workstation.definition("hello");
     let before = fs::read_to_string(&file).unwrap();
     let started = [stage.started("hello-web"), stage.started("hello-worker")];
-    stage.mcp(&["restart", "hello"]);
+    let said = stage.mcp(&["restart", "hello"]);
+    assert!(
+        !said.contains("replaced"),
+        "restart replaces no container\n{said}"
+    );
     assert_ne!(stage.started("hello-web"), started[0]);
     assert_ne!(stage.started("hello-worker"), started[1]);
     assert!(stage.answer().is_some());
@@ -229,8 +233,16 @@ fn stop_is_written_into_the_definition_and_is_no_drift() {
     let stage = Stage::deployed();
     let file = stage.workstation.definition("hello");
     let before = fs::read_to_string(&file).unwrap();
-    stage.mcp(&["stop", "hello"]);
-
+    let stopped = stage.workstation.json(&["stop", "hello"]);
+    for result in stopped["results"]
+        .as_array()
+        .expect("one result per component")
+    {
+        assert_eq!(
+            result["observed"], "stopped",
+            "not a death, but a stop that was meant"
+        );
+    }
     assert_eq!(
         fs::read_to_string(&file).unwrap(),
         before.replace("active = true # for now", "active = false # for now")

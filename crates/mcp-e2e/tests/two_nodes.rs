@@ -83,7 +83,10 @@ fn a_definition_for_a_node_that_is_not_configured_sends_nothing() {
     let web = [Component::new("web", "localhost/hello:v1")];
     workstation.define("near", &definition("near", "rift", &web));
     workstation.define("far", &definition("far", "nowhere", &web));
-    let said = workstation.mcp(&["sync"]).refused(2);
-    assert!(said.contains("nowhere") && said.contains("rift"), "{said}");
+    let said = workstation.mcp(&["sync"]).refused(1);
+    assert!(
+        said.contains("nowhere") && said.contains("far.toml"),
+        "{said}"
+    );
     assert_eq!(rift.rows("SELECT count(*) FROM services"), ["0"]);
 }
