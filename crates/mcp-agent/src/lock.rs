@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Somebody has it.
-    #[error("{} is held by another agent{}", path.display(), holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    #[error("{} is held by another mcp-agent{}", path.display(), holder.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Held {
         /// The lock file.
         path: PathBuf,

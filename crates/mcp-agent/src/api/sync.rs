@@ -9,13 +9,15 @@ use mcp_model::Moment;
 use mcp_proto::convert::request;
 use mcp_proto::v1;
 use mcp_registry::{Registry, SyncOutcome, SyncRequest};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Status};
 
 use super::{Policy, answer, origin};
+use crate::gate::Deadline;
 
-/// How long the look that follows a sync may take: it shows what else runs on the node, and a
-/// runtime that hangs must not make intent look lost.
+/// How long a sync and the look that follows it may take. The look shows what else runs on the
+/// node; a runtime that hangs must not make intent look lost.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// What a sync needs.
@@ -50,6 +52,11 @@ impl Sync {
         request: Request<v1::SyncDesiredStateRequest>,
     ) -> Result<v1::SyncDesiredStateResponse, Status> {
         let origin = origin(&request, "SyncDesiredState")?;
+        let ours = Instant::now() + LOOK;
+        let until = match request.extensions().get::<Deadline>() {
+            Some(Deadline(theirs)) => ours.min(*theirs),
+            None => ours,
+        };
         let intent = request::sync(request.into_inner())?;
         for service in &intent.services {
             self.policy.admit(service, None)?;
@@ -67,7 +74,7 @@ impl Sync {
             .spawn(storing)
             .await
             .map_err(|_| Status::internal("storing the intent ended halfway"))??;
-        if tokio::time::timeout(LOOK, self.seen(&outcome, at))
+        if tokio::time::timeout_at(until, self.seen(&outcome, at))
             .await
             .is_err()
         {

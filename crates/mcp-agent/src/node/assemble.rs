@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::families::Families;
 use super::running::{Running, Stops, Task};
@@ -33,7 +33,8 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
         &opened.config.server.tls_cert,
         &opened.config.server.tls_key,
     )?;
-    // Both doors before anything runs: a port in use must not cost a look at the runtime.
+    // Both doors before anything runs: a port in use must not leave a look half done.
+    warn_of_certificate(&opened);
     let tcp = TcpFront::bind(opened.config.server.grpc_addr).await?;
     let unix = UnixFront::bind(&opened.config.agent.run_dir)?;
     let address = tcp.address();
@@ -131,6 +132,15 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
         registry: opened.registry,
         lock: opened.lock,
     })
+}
+
+/// An expired certificate does not keep the node's own socket from being served, but no
+/// workstation will believe it.
+fn warn_of_certificate(opened: &Opened) {
+    let now = opened.clock.now().wall;
+    if let Err(problem) = mcp_identity::check_certificate(&opened.config.server.tls_cert, now) {
+        warn!(problem = %crate::api::chain(&problem), "the certificate cannot be believed");
+    }
 }
 
 /// Names what a task came to.

@@ -278,7 +278,7 @@ fn tokens_come_and_go_whether_the_agent_runs_or_not() {
     let second = place.run(&["server"]);
     assert_eq!(second.status.code(), Some(1));
     assert!(
-        text(&second.stderr).contains("held by another agent"),
+        text(&second.stderr).contains("held by another mcp-agent"),
         "{}",
         text(&second.stderr)
     );

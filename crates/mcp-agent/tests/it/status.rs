@@ -200,6 +200,31 @@ async fn a_runtime_that_cannot_be_asked_makes_states_unknown_and_hides_nothing()
 }
 
 #[tokio::test]
+async fn a_runtime_that_hangs_costs_the_callers_patience_and_not_the_answer() {
+    let (node, mut client) = deployed().await;
+    node.fake.next(Call::List, 1000, &Fault::Hang);
+    let mut request = tonic::Request::new(status(false));
+    request.set_timeout(std::time::Duration::from_millis(800));
+    let reply = client
+        .get_service_status(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(
+        reply.observation_error.contains("not answered"),
+        "{}",
+        reply.observation_error
+    );
+    let web = find(&reply.services, "hello", "web").unwrap();
+    assert_eq!(web.observed_state, "unknown");
+    assert!(reply.observed_at.is_some(), "how old the view is");
+    let cached = client.get_service_status(status(true)).await.unwrap();
+    let web = find(&cached.get_ref().services, "hello", "web").unwrap();
+    assert_eq!(web.observed_state, "running");
+    node.fake.release();
+}
+
+#[tokio::test]
 async fn foreign_containers_are_shown_apart_and_stored_nowhere() {
     let (node, mut client) = deployed().await;
     node.fake
