@@ -8,6 +8,7 @@ mod gate;
 mod intent;
 mod lifecycle;
 mod plan;
+mod simulation;
 mod status;
 mod support;
 mod waiting;
