@@ -22,10 +22,8 @@ demo: deps ## set up, then the story from a definition file to a drift alert, on
 
 test: deps ## set up, then every test, end-to-end tests included
 	scripts/tools.sh registry
-	scripts/private-podman.sh sweep
-	scripts/images.sh
 	$(CARGO) build --locked $(CHECKED)
-	scripts/run-tests.sh --locked --workspace $(E2E)
+	scripts/run-all-tests.sh --locked --workspace $(E2E)
 
 check: ## the fast loop: format, lints, every test that needs no podman
 	$(CARGO) fmt --all --check

@@ -102,6 +102,20 @@ fn every_test_that_the_documents_name_exists() {
     assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
 }
 
+#[test]
+fn every_criterion_of_the_plan_has_a_test() {
+    let text = read("docs/testing.md");
+    let (_, criteria) = text
+        .split_once("## Criteria")
+        .expect("the document has that part");
+    let without: Vec<&str> = criteria
+        .lines()
+        .filter(|line| line.starts_with("| P"))
+        .filter(|line| test_names(line).is_empty() && !line.contains("`make "))
+        .collect();
+    assert!(without.is_empty(), "no test named:\n{}", without.join("\n"));
+}
+
 fn documents() -> Vec<String> {
     let entries = fs::read_dir(repository().join("docs")).expect("the project has documents");
     let names = entries.map(|entry| entry.expect("it is readable").file_name());
