@@ -83,7 +83,7 @@ impl Running {
         }
     }
 
-    /// Ends it: no new calls, calls and operations under way get [`DRAIN`], the controller comes
+    /// Ends it: no new calls, calls and operations under way get 30 s, the controller comes
     /// to a safe point, every task is joined, the registry is closed. Containers go on.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         info!("stopping");

@@ -8,6 +8,7 @@ mod gate;
 mod intent;
 mod lifecycle;
 mod plan;
+mod refused;
 mod simulation;
 mod status;
 mod support;
