@@ -57,9 +57,8 @@ proto-lint: ## the protocol: names, and compatibility with the last release
 	scripts/proto-lint.sh
 
 bench: deps ## medians and ratios beside plain podman
-	scripts/images.sh
-	$(CARGO) build --locked --release --package mcp --package mcp-agent
-	$(CARGO) bench --locked --package mcp-bench
+	$(CARGO) build --locked --release --package mcp --package mcp-agent --package mcp-bench
+	$(TARGET)/release/mcp-bench
 
 mcp: ## the CLI in release mode: target/release/mcp
 	scripts/packages.sh build

@@ -12,13 +12,13 @@ pub fn repository() -> &'static Path {
         .expect("crates/mcp-e2e has a root")
 }
 
-/// The CLI: `$MCP_E2E_MCP`, else the one beside this test.
+/// The CLI: `$MCP_E2E_MCP`, else the one of the same build as this program.
 pub fn mcp() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("mcp", "MCP_E2E_MCP"))
 }
 
-/// The agent: `$MCP_E2E_MCP_AGENT`, else the one beside this test.
+/// The agent: `$MCP_E2E_MCP_AGENT`, else the one of the same build as this program.
 pub fn mcp_agent() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| find("mcp-agent", "MCP_E2E_MCP_AGENT"))
