@@ -231,7 +231,15 @@ fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
         if may_live(situation.holder) {
             actions.push(stop(old, situation.spec));
         }
-        actions.push(Action::SetAside(old.instance.id.clone()));
+        // The place aside is taken only by what this operation put there. What holds the name since
+        // then is not what there would be to go back to.
+        let id = old.instance.id.clone();
+        let aside_is_free = situation.aside.is_none();
+        actions.push(if aside_is_free {
+            Action::SetAside(id)
+        } else {
+            Action::Remove(id)
+        });
     }
     // The old one is removed by the next plan, once the new one was seen running.
     actions.push(Action::Run);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use mcp_controller::port::Clock;
 use mcp_controller::{Handle, Trigger};
 use mcp_model::{
-    ComponentKey, Operation, OperationRequest, Origin, Request as Intent, ServiceName,
+    ComponentKey, ObservedState, Operation, OperationKind, OperationRequest, Origin,
+    Request as Intent, ServiceName,
 };
 use mcp_proto::convert::info;
 use mcp_proto::convert::request::{self, Asked};
@@ -206,6 +207,17 @@ impl Lifecycle {
         service: &ServiceName,
         operation: &Operation,
     ) -> Result<Vec<v1::ComponentResult>, Status> {
+        let keys = operation
+            .steps
+            .iter()
+            .map(|step| ComponentKey::new(service.clone(), step.component.clone()))
+            .collect();
+        // What is known to have happened since the last look comes before the reply (S17).
+        self.waiting
+            .controller
+            .rest(keys)
+            .await
+            .map_err(|failure| Status::unavailable(failure.to_string()))?;
         let stored = self.waiting.registry.service(service.clone()).await;
         let stored = stored.map_err(answer::registry)?;
         let infos: HashMap<_, _> = stored
@@ -216,8 +228,25 @@ impl Lifecycle {
         Ok(operation
             .steps
             .iter()
-            .map(|step| info::component_result(step, infos.get(&step.component)))
+            .map(|step| {
+                let mut result = info::component_result(step, infos.get(&step.component));
+                must_run(operation.kind, &mut result);
+                result
+            })
             .collect())
+    }
+}
+
+/// Verified means that it still runs at the reply (S17).
+fn must_run(kind: OperationKind, result: &mut v1::ComponentResult) {
+    let starts = matches!(
+        kind,
+        OperationKind::Deploy | OperationKind::Start | OperationKind::Restart
+    );
+    let acted = result.success && result.skipped.is_empty();
+    if starts && acted && result.observed_state != ObservedState::Running.as_str() {
+        result.success = false;
+        result.error = format!("it came up and is {} again", result.observed_state);
     }
 }
 

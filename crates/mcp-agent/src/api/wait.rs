@@ -51,7 +51,7 @@ impl Waiting {
             return Err(match interrupted {
                 Interrupted::Deadline => self.too_late(&operation).await,
                 Interrupted::Ending => Status::unavailable(format!(
-                    "the agent is stopping; it goes on with operation {id} when it starts again: mcp wait {id}"
+                    "the agent is stopping; it goes on with operation {id} when it starts again, and mcp status shows how it ended"
                 )),
             });
         }
@@ -85,7 +85,7 @@ impl Waiting {
             match self.registry.holder(key.clone()).await {
                 Ok(Some(holder)) if holder.operation != *id => {
                     return Status::aborted(format!(
-                        "{key} is held by operation {} of {}; operation {id} waits for its turn: mcp wait {id}",
+                        "{key} is held by operation {} of {}; operation {id} waits for its turn",
                         holder.operation, holder.caller
                     ));
                 }
@@ -93,7 +93,9 @@ impl Waiting {
                 Err(error) => return answer::registry(error),
             }
         }
-        Status::deadline_exceeded(format!("operation {id} goes on: mcp wait {id}"))
+        Status::deadline_exceeded(format!(
+            "operation {id} goes on; mcp status shows how it ends"
+        ))
     }
 }
 

@@ -1,8 +1,11 @@
 //! Deploy, stop, start, restart, undeploy.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use mcp_proto::v1;
+use mcp_runtime::Call;
+use mcp_runtime::fake::Behaviour;
 
 use crate::support::{Node, deploy, hello, listed, outcomes, service};
 
@@ -78,6 +81,24 @@ async fn a_missing_image_fails_its_component_with_the_runtimes_reason_and_the_ot
         reply.results[0].error
     );
     assert!(node.fake.container("hello-web").is_none());
+}
+
+#[tokio::test]
+async fn a_death_before_the_reply_is_no_success() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let dies = Behaviour {
+        ends: Some((Duration::from_millis(20), 3)),
+        ..Behaviour::default()
+    };
+    let image = "localhost/hello:v3";
+    node.fake.add_image_that(&image.parse().unwrap(), dies);
+    // It dies while the look that finds it running is under way.
+    node.fake.latency(Call::Inspect, Duration::from_millis(60));
+    let brief = service("hello", &[("web", image)]);
+    let reply = client.deploy(deploy(brief)).await.unwrap().into_inner();
+    assert_eq!(outcomes(&reply.results), [("web", false)], "{reply:?}");
+    assert_eq!(reply.results[0].observed_state, "exited");
 }
 
 #[tokio::test]
