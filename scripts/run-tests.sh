@@ -18,7 +18,7 @@ awk -v status="$status" '
         for (i = 1; i <= count; i++) print "failed: " failures[i]
         if (status != 0 && !failed) print "the run itself failed, with status " status
         if (passed + failed == 0) print "no test ran"
-        printf "%d passed, %d failed, %d ignored\n", passed, failed, ignored
+        printf "%d passed, %d failed, %d skipped\n", passed, failed, ignored
         exit passed == 0
     }' "$log"
 summed=$?
