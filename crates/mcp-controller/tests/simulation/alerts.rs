@@ -94,8 +94,6 @@ async fn a_restart_of_the_agent_between_an_alert_and_its_close_repeats_nothing()
 async fn a_message_that_was_stored_and_not_sent_is_sent_by_the_next_agent() {
     let mut sim = Sim::new();
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    sim.stop_agent().await;
-    sim.restart_agent().await;
     *sim.scribe.hangs.lock().unwrap() = Some(Duration::from_hours(2));
     sim.fake.kill("shop-web", 137);
     sim.until("the incident is stored", |view| {
@@ -104,11 +102,13 @@ async fn a_message_that_was_stored_and_not_sent_is_sent_by_the_next_agent() {
             .any(|s| s.drift.iter().any(|d| d.incident.is_some()))
     })
     .await;
-    // The agent is killed while the command runs.
-    let mut dead = Sim::new();
-    std::mem::swap(&mut dead.store, &mut sim.store);
-    let waiting = dead.store.database.lock().unwrap().undelivered(10).unwrap();
-    assert_eq!(waiting.len(), 1);
+    seconds(1).await;
+    sim.kill_agent().await;
+    *sim.scribe.hangs.lock().unwrap() = None;
+    sim.start_agent();
+    sim.until_told(1).await;
+    seconds(300).await;
+    assert_eq!(sim.told(), [drift(Opened)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -290,6 +290,15 @@ impl Sim {
     /// Stops the agent and starts another one on the same registry and runtime.
     pub(crate) async fn restart_agent(&mut self) {
         self.stop_agent().await;
+        self.start_agent();
+    }
+
+    /// Ends the agent wherever it is, as SIGKILL does.
+    pub(crate) async fn kill_agent(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    pub(crate) fn start_agent(&mut self) {
         let database = Database::open(&self.path, &mcp_registry::Options::default()).unwrap();
         self.store.database = Arc::new(Mutex::new(database));
         self.stop = CancellationToken::new();
