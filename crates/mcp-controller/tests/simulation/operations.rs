@@ -377,6 +377,62 @@ async fn an_agent_that_was_stopped_in_the_middle_resumes_and_restarts_nothing_tw
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_that_is_killed_at_any_moment_of_a_replacement_finishes_it_after_its_start() {
+    for moment in 0..60 {
+        let mut sim = Sim::new();
+        let two = [("api", "v1", "no"), ("web", "v1", "no")];
+        sim.deploy(service("shop", &two)).await;
+        let bystander = sim.fake.container("shop-api").unwrap().instance;
+        for call in [
+            Call::Pull,
+            Call::Stop,
+            Call::Rename,
+            Call::Run,
+            Call::Inspect,
+            Call::Remove,
+        ] {
+            sim.fake.latency(call, Duration::from_millis(10));
+        }
+        let request = Request::Deploy {
+            service: service("shop", &[("api", "v1", "no"), ("web", "v2", "no")]),
+            only: Some("web".parse().unwrap()),
+        };
+        let operation = sim.ask(request).await;
+        pass(Duration::from_millis(moment * 2)).await;
+        sim.kill_agent().await;
+        sim.start_agent();
+        let settled = sim.settled(&operation).await;
+        assert_eq!(
+            settled.state,
+            OperationState::Succeeded,
+            "killed at {moment}: {settled:?}"
+        );
+        let web = sim.fake.container("shop-web").unwrap();
+        assert!(
+            web.image.ends_with(":v2") && web.instance.pid.is_some(),
+            "killed at {moment}"
+        );
+        assert_eq!(
+            sim.fake.containers().len(),
+            2,
+            "killed at {moment}: something is left"
+        );
+        let api = sim.fake.container("shop-api").unwrap().instance;
+        assert_eq!(
+            api, bystander,
+            "killed at {moment}: a bystander was touched"
+        );
+        let runs = sim
+            .fake
+            .mutations()
+            .iter()
+            .filter(|c| c.call == Call::Run)
+            .count();
+        assert!(runs <= 4, "killed at {moment}: made {runs} times");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_times_out_is_followed_by_a_look() {
     let mut sim = Sim::new();
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;
