@@ -56,9 +56,12 @@ proto-lint: ## the protocol: names, and compatibility with the last release
 	scripts/tools.sh buf
 	scripts/proto-lint.sh
 
-bench: deps ## medians and ratios beside plain podman
-	$(CARGO) build --locked --release --package mcp --package mcp-agent --package mcp-bench
-	$(TARGET)/release/mcp-bench
+bench: deps ## medians and ratios beside plain podman (some only: BENCH="deploy death")
+	scripts/private-podman.sh sweep
+	$(CARGO) build --locked --release --package mcp --package mcp-agent
+	$(CARGO) build --locked --release --package mcp-bench
+	MCP_E2E_MCP=$(TARGET)/release/mcp MCP_E2E_MCP_AGENT=$(TARGET)/release/mcp-agent \
+		$(TARGET)/release/mcp-bench $(BENCH)
 
 mcp: ## the CLI in release mode: target/release/mcp
 	scripts/packages.sh build
