@@ -223,8 +223,9 @@ fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
         .aside
         .map(|old| Action::Remove(old.instance.id.clone()));
     if let Some(new) = made {
+        // A start is not yet a container that runs: until one was seen, the old one is the way back.
         let start = (!is_running(situation.holder)).then(|| Action::Start(new.instance.id.clone()));
-        return start.into_iter().chain(remove_aside).collect();
+        return start.or(remove_aside).into_iter().collect();
     }
     let mut actions: Vec<Action> = pull(situation).into_iter().collect();
     if let Some(old) = holder {

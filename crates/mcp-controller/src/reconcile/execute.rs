@@ -37,6 +37,8 @@ enum Round {
     Reached,
     /// It cannot be reached, and why.
     Lost(String),
+    /// There is nothing more to do: this is how it failed.
+    Over(String),
 }
 
 /// A step while it is being carried out.
@@ -83,7 +85,11 @@ impl Reconciler {
         for _ in 0..MAX_ROUNDS {
             match self.round(state, &mut work).await? {
                 Round::Again => {}
-                Round::Reached => return self.reached(&work).await,
+                Round::Reached => {
+                    let (state, error) = (StepState::Succeeded, String::new());
+                    return self.settle(&work.ticket, state, error).await;
+                }
+                Round::Over(why) => return self.settle(&work.ticket, StepState::Failed, why).await,
                 Round::Lost(why) => match Self::way_back(&mut work, why) {
                     None => {}
                     Some(why) => return self.settle(&work.ticket, StepState::Failed, why).await,
@@ -123,7 +129,7 @@ impl Reconciler {
         };
         let actions = match plan(&goal, situation) {
             Decision::Wait => return self.unobserved(work, "its state cannot be read"),
-            Decision::Done => return Ok(Round::Reached),
+            Decision::Done => return Ok(arrived(&work.ticket, &seen.observed)),
             Decision::Act(actions) => actions,
         };
         let makes = actions
@@ -199,8 +205,9 @@ impl Reconciler {
             self.announce(state, work, &action).await?;
             let result = self.perform(work, &action).await;
             let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
-            let removes_old = matches!(&action, Action::Remove(id) if Some(id) == old);
-            if result.is_ok() && removes_old && work.ticket.kind == OperationKind::Deploy {
+            let replaced = matches!(&action, Action::Remove(id) if Some(id) == old)
+                && work.ticket.kind == OperationKind::Deploy;
+            if result.is_ok() && replaced {
                 // It was set aside: what holds the place now is as it was seen.
                 work.aside_gone = true;
                 continue;
@@ -218,6 +225,12 @@ impl Reconciler {
                 Err(RuntimeFailure::NameTaken(_)) if !work.name_taken => {
                     work.name_taken = true;
                     return Ok(Round::Again);
+                }
+                // The new one was seen running: no reason to take it down again.
+                Err(failure) if replaced => {
+                    return Ok(Round::Over(format!(
+                        "the new container runs, but the old one could not be removed: {failure}"
+                    )));
                 }
                 Err(failure) => return Ok(Round::Lost(failure.to_string())),
             }
@@ -319,19 +332,6 @@ impl Reconciler {
         None
     }
 
-    async fn reached(&self, work: &Work) -> Result<(), RunError> {
-        match &work.ticket.progress.restoring {
-            Some(why) => {
-                let why = format!("{why}; the old container was put back");
-                self.settle(&work.ticket, StepState::Failed, why).await
-            }
-            None => {
-                self.settle(&work.ticket, StepState::Succeeded, String::new())
-                    .await
-            }
-        }
-    }
-
     async fn settle(
         &self,
         ticket: &Ticket,
@@ -367,6 +367,20 @@ fn remember_old(work: &mut Work, holder: &Observed) {
         ticket.progress.old = Some(container.instance.clone());
         ticket.progress.old_was_running = holder.state() == ObservedState::Running;
     }
+}
+
+/// What it means that nothing is left to do: success, or the end of the way back.
+fn arrived(ticket: &Ticket, holder: &Observed) -> Round {
+    let Some(why) = &ticket.progress.restoring else {
+        return Round::Reached;
+    };
+    let old = ticket.progress.old.as_ref().map(|old| &old.id);
+    let is_back = holder.container().map(|c| &c.instance.id) == old;
+    Round::Over(if is_back {
+        format!("{why}; the old container was put back")
+    } else {
+        format!("{why}; the old container is gone and could not be put back")
+    })
 }
 
 fn did_not_come_up(seen: &Seen) -> String {

@@ -4,4 +4,5 @@ mod alerts;
 mod faults;
 mod hints;
 mod operations;
+mod replacement;
 mod world;

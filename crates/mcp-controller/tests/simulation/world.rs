@@ -24,6 +24,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const AGENT: &str = "sim-agent";
+/// podman takes a moment to end after the container was started.
+const CALL_ENDS: Duration = Duration::from_millis(1);
 const EPOCH: i64 = 1_790_000_000_000;
 
 /// Time as tokio's paused clock tells it, on both of ours; the wall clock can be set.
@@ -51,12 +53,14 @@ impl Clock for SimClock {
     }
 }
 
-/// The registry, called in line so that the paused clock waits for it. Can be made to panic.
+/// The registry, called in line so that the paused clock waits for it. Can be made to panic, to
+/// fail, and to take its time.
 #[derive(Clone)]
 pub(crate) struct SimStore {
     pub(crate) database: Arc<Mutex<Database>>,
     pub(crate) panics_on: Arc<Mutex<Option<ComponentKey>>>,
     pub(crate) fails: Arc<Mutex<bool>>,
+    pub(crate) prunes_for: Arc<Mutex<Duration>>,
 }
 
 impl SimStore {
@@ -117,6 +121,8 @@ impl Store for SimStore {
     }
 
     async fn prune(&self, now: Moment, retention: Duration) -> Result<(), Failure> {
+        let takes = *self.prunes_for.lock().unwrap();
+        pass(takes).await;
         self.with(|db| db.prune(&now, retention)).map(drop)
     }
 }
@@ -175,13 +181,14 @@ impl Runtime for SimRuntime {
             replace_phantom,
         };
         let made = self.0.run(&request).await.map_err(failure);
-        // podman takes a moment to end after the container was started.
-        pass(Duration::from_millis(1)).await;
+        pass(CALL_ENDS).await;
         made
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeFailure> {
-        self.0.start(id).await.map_err(failure)
+        let started = self.0.start(id).await.map_err(failure);
+        pass(CALL_ENDS).await;
+        started
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeFailure> {
@@ -268,6 +275,7 @@ impl Sim {
             database: Arc::new(Mutex::new(database)),
             panics_on: Arc::default(),
             fails: Arc::default(),
+            prunes_for: Arc::default(),
         };
         let scribe = Scribe::default();
         let stop = CancellationToken::new();
