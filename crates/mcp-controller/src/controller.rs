@@ -77,7 +77,8 @@ impl Controller {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = state.runs.join_next_with_id() => state.run_ended(ended),
-                Some(listed) = state.listings.join_next() => state.listed(listed).await,
+                Some(listed) = state.listings.join_next() => state.listed(listed),
+                Some(_) = state.pruning.join_next() => {}
                 Some(message) = messages.recv() => state.message(message),
                 () = tokio::time::sleep_until(wake) => state.timer(),
             }
@@ -119,6 +120,7 @@ struct Loop {
     resync: Instant,
     /// A change that waits for quiet: when it will be listed, and when at the latest.
     change: Option<(Instant, Instant)>,
+    pruning: JoinSet<()>,
     pruned: Option<Instant>,
 }
 
@@ -135,12 +137,14 @@ impl Loop {
             waiting: Vec::new(),
             resync: Instant::now(),
             change: None,
+            pruning: JoinSet::new(),
             pruned: None,
         }
     }
 
     fn start_runs(&mut self) {
         let now = Instant::now();
+        self.queue.promote(now);
         for lane in [Trigger::Intent, Trigger::Hint] {
             let mut busy = self.running.values().filter(|(_, l)| *l == lane).count();
             while busy < WORKERS {
@@ -302,7 +306,7 @@ impl Loop {
         });
     }
 
-    async fn listed(&mut self, listed: Result<Listed, JoinError>) {
+    fn listed(&mut self, listed: Result<Listed, JoinError>) {
         let (tick, began, listing, keys) = match listed {
             Ok(listed) => listed,
             Err(panic) => {
@@ -325,6 +329,7 @@ impl Loop {
         keys.sort();
         keys.dedup();
         let now = Instant::now();
+        let mut recovered = false;
         let changed = match listing {
             Ok(listing) => {
                 let index = Index::new(tick, listing.containers);
@@ -332,7 +337,7 @@ impl Loop {
                 let changed = self.core.looks.take_in(index, keys.clone(), &agent);
                 self.core.publisher.look(|view| {
                     view.observed_at = Some(began);
-                    view.observation_error = None;
+                    recovered = view.observation_error.take().is_some();
                 });
                 changed
             }
@@ -353,9 +358,13 @@ impl Loop {
             "listed the runtime"
         );
         for key in &keys {
+            if recovered {
+                // It backed off from a runtime that did not answer.
+                self.queue.forgive(key);
+            }
             self.queue.add(key, Trigger::Hint, now);
         }
-        self.prune(now).await;
+        self.prune(now);
         self.serve_look(changed);
         if !self.next_look.is_empty() {
             self.list();
@@ -363,9 +372,10 @@ impl Loop {
     }
 
     /// Those who asked for this look wait for the keys that it found changed, save those that an
-    /// operation works on: that may take minutes, and shows its own state.
+    /// operation works on or is about to, which may take minutes and shows its own state, and those
+    /// that wait out a back-off, which are shown as unknown.
     fn serve_look(&mut self, changed: Vec<ComponentKey>) {
-        let replies = std::mem::take(&mut self.this_look);
+        let (replies, now) = (std::mem::take(&mut self.this_look), Instant::now());
         let operated: HashSet<&ComponentKey> = self
             .running
             .values()
@@ -374,7 +384,7 @@ impl Loop {
             .collect();
         let keys = changed
             .into_iter()
-            .filter(|key| !operated.contains(key))
+            .filter(|key| !operated.contains(key) && self.queue.is_due_for_a_look(key, now))
             .map(|key| (key, 1))
             .collect();
         self.waiting.push(Waiters { replies, keys });
@@ -403,19 +413,21 @@ impl Loop {
         });
     }
 
-    async fn prune(&mut self, now: Instant) {
+    /// Prunes now and then, as a task of its own: a long log must not hold up a look.
+    fn prune(&mut self, now: Instant) {
         const EVERY: Duration = Duration::from_hours(1);
-        if self
-            .pruned
-            .is_some_and(|at| now.saturating_duration_since(at) < EVERY)
-        {
+        let recent = |at| now.saturating_duration_since(at) < EVERY;
+        if self.pruned.is_some_and(recent) || !self.pruning.is_empty() {
             return;
         }
         self.pruned = Some(now);
-        let (clock, retention) = (self.core.ports.clock.now(), self.core.settings.retention);
-        if let Err(error) = self.core.ports.store.prune(clock, retention).await {
-            warn!(error = %error, "cannot prune old events");
-        }
+        let core = self.core.clone();
+        self.pruning.spawn(async move {
+            let (clock, retention) = (core.ports.clock.now(), core.settings.retention);
+            if let Err(error) = core.ports.store.prune(clock, retention).await {
+                warn!(error = %error, "cannot prune old events");
+            }
+        });
     }
 
     /// Lets runs end, for a while. Cut off is only the waiting: what a run did is stored before it
@@ -433,6 +445,7 @@ impl Loop {
         }
         self.runs.shutdown().await;
         self.listings.shutdown().await;
+        self.pruning.shutdown().await;
     }
 }
 

@@ -167,6 +167,20 @@ impl Queue {
         }
     }
 
+    /// Whether a key is to be looked at as soon as a worker is free, or is at work.
+    pub fn is_due_for_a_look(&self, key: &ComponentKey, now: Instant) -> bool {
+        let place = self.entries.get(key).map(|entry| entry.place);
+        place != Some(Place::Ready(Trigger::Intent)) && self.is_due(key, now)
+    }
+
+    /// Ends the back-off of a key: what it waited for is no longer in its way.
+    pub fn forgive(&mut self, key: &ComponentKey) {
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.not_before = None;
+            entry.backoff = None;
+        }
+    }
+
     /// How many keys are waiting or running.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -221,7 +235,9 @@ impl Queue {
         }
     }
 
-    fn promote(&mut self, now: Instant) {
+    /// Makes ready what is due. What stays delayed lies in the future: [`Self::next_due`] is never
+    /// a moment that has passed, however long no worker is free.
+    pub fn promote(&mut self, now: Instant) {
         while self.delayed.first().is_some_and(|(due, ..)| *due <= now) {
             if let Some((.., key)) = self.delayed.pop_first() {
                 self.ready(&key, Trigger::Hint);

@@ -134,8 +134,9 @@ fn is_news(record: &ComponentRecord, change: &ObservationChange) -> bool {
         (None, Some(_)) => true,
     };
     let relinked = change.container.as_ref().is_some_and(|(id, revision)| {
-        record.container.as_ref() != Some(id)
-            || *revision != record.made_from.as_ref().map(|(revision, _)| *revision)
+        // A revision that the registry does not know was stored with the id, and stays unknown.
+        let known = record.made_from.as_ref().map(|(revision, _)| *revision);
+        record.container.as_ref() != Some(id) || (known.is_some() && *revision != known)
     });
     !change.events.is_empty()
         || record.observed != change.observed

@@ -148,3 +148,95 @@ async fn a_storm_of_flips_is_bounded_and_told_once() {
     // A look takes 25 ms, so that a second holds 40 of them at most.
     assert!(sim.events().len() <= 2 * 41 + 3, "{}", sim.events().len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn after_an_outage_the_first_listing_brings_every_key_back() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    for call in [Call::List, Call::Inspect, Call::InspectName] {
+        sim.fake.next(call, 10_000, &broken(call));
+    }
+    seconds(3600).await;
+    assert_eq!(sim.status("shop/web").observed.state(), Unknown);
+    sim.fake.forget_faults();
+    let asked = tokio::time::Instant::now();
+    sim.handle.look().await.unwrap();
+    assert_eq!(sim.status("shop/web").observed.state(), Running);
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_is_answered_while_a_key_waits_out_its_back_off() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no"), ("api", "v1", "no")]))
+        .await;
+    sim.fake.hide_from_listing("shop-web", true);
+    sim.fake.next(Call::Inspect, 10_000, &broken(Call::Inspect));
+    seconds(3600).await;
+    let asked = tokio::time::Instant::now();
+    sim.handle.look().await.unwrap();
+    assert_eq!(asked.elapsed(), Duration::ZERO);
+    assert_eq!(sim.status("shop/web").observed.state(), Unknown);
+    assert_eq!(sim.status("shop/api").observed.state(), Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_of_hung_calls_in_every_place_costs_no_time_of_the_processor() {
+    let mut sim = Sim::new();
+    let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
+    let components: Vec<(&str, &str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "v1", "no"))
+        .collect();
+    sim.deploy(service("looked", &components)).await;
+    sim.fake.next(Call::Inspect, 1, &broken(Call::Inspect));
+    sim.fake.kill("looked-c9", 1);
+    seconds(0).await;
+    // c9 waits out its back-off; now every worker of both lanes hangs.
+    for call in [Call::Inspect, Call::Pull] {
+        sim.fake.next(call, 1000, &Fault::Hang);
+    }
+    for name in &names[..8] {
+        sim.fake.kill(&format!("looked-{name}"), 1);
+    }
+    let deploy = mcp_model::Request::Deploy {
+        service: service("slow", &components),
+        only: None,
+    };
+    sim.ask(deploy).await;
+    seconds(3600).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pruning_a_long_log_holds_up_no_look() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    seconds(1800).await;
+    // Within the next half hour it prunes again.
+    *sim.store.prunes_for.lock().unwrap() = Duration::from_hours(1);
+    seconds(2400).await;
+    let asked = tokio::time::Instant::now();
+    sim.fake.kill("shop-web", 1);
+    sim.until_state("shop/web", Exited).await;
+    assert!(asked.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_does_not_wait_for_operations_that_wait_for_their_turn() {
+    let mut sim = Sim::new();
+    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+    let components: Vec<(&str, &str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "v1", "no"))
+        .collect();
+    sim.fake.latency(Call::Pull, Duration::from_mins(5));
+    let deploy = mcp_model::Request::Deploy {
+        service: service("slow", &components),
+        only: None,
+    };
+    sim.ask(deploy).await;
+    seconds(1).await;
+    let asked = tokio::time::Instant::now();
+    sim.handle.look().await.unwrap();
+    assert!(asked.elapsed() < Duration::from_secs(1));
+}

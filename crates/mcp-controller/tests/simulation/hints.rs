@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mcp_model::ObservedState;
-use mcp_runtime::Call;
 use mcp_runtime::fake::HintPolicy;
+use mcp_runtime::{Call, ContainerRuntime as _};
 
 use crate::world::{Sim, seconds, service};
 
@@ -193,4 +193,33 @@ async fn a_look_answers_after_what_changed_was_looked_at() {
     sim.fake.kill("shop-web", 137);
     sim.handle.look().await.unwrap();
     assert_eq!(sim.status("shop/web").observed.state(), Exited);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_the_registry_does_not_know_is_written_once() {
+    let mut sim = Sim::new();
+    sim.sync(vec![service("shop", &[("web", "v1", "no")])])
+        .await;
+    // Made under a registry that was replaced by an older copy since.
+    let request = mcp_runtime::RunRequest {
+        key: "shop/web".parse().unwrap(),
+        spec: service("shop", &[("web", "v1", "no")])
+            .components
+            .into_values()
+            .next()
+            .unwrap(),
+        revision: 99,
+        operation: "op99".parse().unwrap(),
+        replace_phantom: false,
+    };
+    sim.fake
+        .pull(&request.spec.image, Duration::from_mins(1))
+        .await
+        .unwrap();
+    sim.fake.run(&request).await.unwrap();
+    sim.until_state("shop/web", Running).await;
+    seconds(120).await;
+    let writes = sim.writes();
+    seconds(3600).await;
+    assert_eq!(sim.writes(), writes);
 }

@@ -110,6 +110,11 @@ impl Fake {
         self.state().script.add(call, times, fault);
     }
 
+    /// Forgets the faults that no call has met with yet.
+    pub fn forget_faults(&self) {
+        self.state().script.forget();
+    }
+
     /// Lets every call that hangs go on.
     pub fn release(&self) {
         self.inner.released.send_modify(|count| *count += 1);

@@ -72,6 +72,10 @@ impl Script {
         queue.extend(std::iter::repeat_n(fault.clone(), times));
     }
 
+    pub(super) fn forget(&mut self) {
+        self.faults.clear();
+    }
+
     pub(super) fn begin(
         &mut self,
         call: Call,
