@@ -50,7 +50,8 @@ pub(crate) fn rendered(error: &anyhow::Error) -> Option<String> {
 fn render(error: &dyn Diagnostic) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_links(false)
-        .with_width(100);
+        // Wrapped, a path breaks at its hyphens and can no longer be copied.
+        .with_wrap_lines(false);
     let mut report = String::new();
     if handler.render_report(&mut report, error).is_err() {
         report = error.to_string();

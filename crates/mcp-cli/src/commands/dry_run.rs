@@ -18,6 +18,8 @@ use crate::problem::Exit;
 struct Report {
     nodes: Vec<NodePlan>,
     strays: Vec<Stray>,
+    /// Whether what no definition names would be removed.
+    prune: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -64,6 +66,7 @@ pub(super) async fn sync(
     nodes: Vec<&Node>,
     request_for: impl Fn(&Node) -> v1::SyncDesiredStateRequest,
     definitions: &[Definition],
+    prune: bool,
 ) -> Result<Exit> {
     let answers = ask(context, nodes, async |agent| {
         agent.plan(Intent::Sync(request_for(&agent.node))).await
@@ -74,7 +77,7 @@ pub(super) async fn sync(
         services.map(|service| (&answer.node.name, service.as_str()))
     });
     let strays = strays(definitions, unmentioned);
-    show(context, answers, strays)
+    show(context, answers, strays, prune)
 }
 
 /// What a deploy would run on `node`.
@@ -87,17 +90,22 @@ pub(super) async fn deploy(
         agent.plan(Intent::Deploy(request.clone())).await
     })
     .await;
-    show(context, answers, Vec::new())
+    show(context, answers, Vec::new(), false)
 }
 
 fn show(
     context: &Context,
     answers: Vec<Answer<'_, v1::PlanResponse>>,
     strays: Vec<Stray>,
+    prune: bool,
 ) -> Result<Exit> {
     let complete = report_silent(context.out, &answers);
     let nodes = answers.into_iter().map(NodePlan::of).collect();
-    context.out.show(&Report { nodes, strays })?;
+    context.out.show(&Report {
+        nodes,
+        strays,
+        prune,
+    })?;
     context.out.note("nothing was changed (--dry-run)");
     Ok(Exit::fine_if(complete))
 }
@@ -144,14 +152,18 @@ impl ComponentPlan {
         }
     }
 
-    fn lines(&self, service: &str) -> Vec<String> {
+    fn lines(&self, service: &str, prune: bool) -> Vec<String> {
         let mark = match self.change.as_str() {
             "added" => '+',
             "changed" => '~',
             "orphaned" => '!',
             _ => ' ',
         };
-        let title = format!("  {mark} {service}/{} ({})", self.name, self.change);
+        let fate = match self.change.as_str() {
+            "orphaned" => format!("orphaned: {}", fate(prune)),
+            other => other.to_owned(),
+        };
+        let title = format!("  {mark} {service}/{} ({fate})", self.name);
         let fields = self.fields.iter().map(Field::line);
         let commands = self
             .commands
@@ -196,18 +208,27 @@ impl Command {
     }
 }
 
+/// What becomes of what no definition names.
+fn fate(prune: bool) -> &'static str {
+    if prune {
+        "to be removed with its containers"
+    } else {
+        "left as it is"
+    }
+}
+
 impl NodePlan {
-    fn lines(&self) -> Vec<String> {
+    fn lines(&self, prune: bool) -> Vec<String> {
         let mut lines = vec![self.node.clone()];
         for service in &self.services {
             lines.extend(
                 service
                     .components
                     .iter()
-                    .flat_map(|c| c.lines(&service.name)),
+                    .flat_map(|c| c.lines(&service.name, prune)),
             );
         }
-        let unmentioned = |name: &String| format!("  ? {name} (unmentioned: left as it is)");
+        let unmentioned = |name: &String| format!("  ? {name} (unmentioned: {})", fate(prune));
         lines.extend(self.unmentioned.iter().map(unmentioned));
         if lines.len() == 1 {
             lines.push("  nothing to change".to_owned());
@@ -220,7 +241,7 @@ impl Show for Report {
     fn text(&self) -> String {
         let answered = self.nodes.iter().filter(|node| node.error.is_none());
         let lines = answered
-            .flat_map(NodePlan::lines)
+            .flat_map(|node| node.lines(self.prune))
             .chain(self.strays.iter().map(stray_text));
         // Escaped at the very end, so that no part of a line can be forgotten.
         lines

@@ -81,10 +81,10 @@ pub(crate) async fn run(context: &Context, args: &Sync) -> Result<Exit> {
             .unwrap_or_else(|| request(&args.message))
     };
     if args.dry_run {
-        return dry_run::sync(context, nodes, request_for, &definitions).await;
+        return dry_run::sync(context, nodes, request_for, &definitions, args.prune).await;
     }
     let answers = ask(context, nodes, async |agent| {
-        agent.check_level().await?;
+        agent.check_level("sync").await?;
         agent.sync(request_for(&agent.node)).await
     })
     .await;

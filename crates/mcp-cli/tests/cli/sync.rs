@@ -107,6 +107,24 @@ async fn one_broken_file_refuses_the_whole_sync_and_all_of_them_are_shown() {
 }
 
 #[tokio::test]
+async fn the_place_of_a_mistake_can_be_copied_however_long_its_path_is() {
+    let world = World::new();
+    world.node("rift", Script::default()).await;
+    let name = "a-long-name-with-many-hyphens-that-a-line-could-be-broken-at";
+    world.define_text(name, "name = ");
+    let run = world.mcp(&["sync"]).await.expect(1);
+    assert!(
+        run.stderr
+            .lines()
+            .next()
+            .unwrap()
+            .contains(&format!("/{name}.toml:1:")),
+        "{}",
+        run.stderr
+    );
+}
+
+#[tokio::test]
 async fn a_definition_for_a_node_that_is_not_configured_is_refused_before_anything_is_sent() {
     let world = World::new();
     let rift = world.node("rift", Script::default()).await;
@@ -173,6 +191,13 @@ async fn a_dry_run_shows_each_field_and_changes_nothing() {
     let run = world.mcp(&["sync", "--dry-run", "--prune"]).await.expect(0);
     snapshot!("sync_dry_run", world, run.all());
     assert!(rift.mutations().is_empty());
+    let run = world.mcp(&["sync", "--dry-run"]).await.expect(0);
+    for left in [
+        "hello/old (orphaned: left as it is)",
+        "mail (unmentioned: left as it is)",
+    ] {
+        assert!(run.stdout.contains(left), "{}", run.stdout);
+    }
     world
         .mcp(&["sync", "--dry-run", "--output", "json"])
         .await
