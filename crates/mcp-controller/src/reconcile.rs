@@ -65,7 +65,9 @@ impl Reconciler {
     async fn reconcile(&self, key: &ComponentKey, lane: Trigger) -> Result<RunEnd, RunError> {
         let mut state = self.ports.store.load(key).await?;
         if state.record.is_none() {
-            self.nobody_wants(key, &state).await?;
+            // What stood about the key was closed together with its record.
+            self.looks.forget(key);
+            self.publisher.component(key, None);
             return Ok(RunEnd::Done(None));
         }
         if let Some(ticket) = state.ticket.take() {
@@ -173,14 +175,6 @@ impl Reconciler {
             }
         }
         self.publisher.component(&key, Some(status));
-    }
-
-    /// The record is gone: whatever stood about the key is over.
-    async fn nobody_wants(&self, key: &ComponentKey, state: &KeyState) -> Result<(), RunError> {
-        self.close_all(state, self.ports.clock.now()).await?;
-        self.looks.forget(key);
-        self.publisher.component(key, None);
-        Ok(())
     }
 }
 

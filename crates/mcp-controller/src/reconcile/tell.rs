@@ -78,16 +78,6 @@ impl Reconciler {
         Ok(told)
     }
 
-    /// Closes everything that stands: the component is nobody's business any more.
-    pub(super) async fn close_all(&self, state: &KeyState, now: Moment) -> Result<(), RunError> {
-        let changes = state.incidents.iter().map(|open| IncidentChange {
-            incident: open.clone(),
-            closed: Some(now),
-            alert: None,
-        });
-        self.store(changes.collect()).await
-    }
-
     async fn store(&self, changes: Vec<IncidentChange>) -> Result<(), RunError> {
         if changes.is_empty() {
             return Ok(());

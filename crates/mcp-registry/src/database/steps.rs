@@ -32,7 +32,8 @@ impl Database {
 
     /// Stores how a step ended. With its last step an operation is settled, and its audit record
     /// in the same transaction (S42). A deploy that succeeded makes its revision the deployed one
-    /// (S11); an undeploy that succeeded removes the record, unless intent is newer than it.
+    /// (S11); an undeploy that succeeded removes the record and closes its incidents, unless intent
+    /// is newer than it.
     ///
     /// The same outcome may be stored again; another one is refused.
     pub fn settle(&mut self, outcome: &StepOutcome) -> std::result::Result<(), RegistryError> {
@@ -189,6 +190,13 @@ fn remove(conn: &Connection, key: &ComponentKey, generation: u64, at: Stamp) -> 
         end_step(conn, &operation, key, StepState::Skipped, why, at)?;
         settle_where_done(conn, &operation, at)?;
     }
+    // Nobody will look at the key again: an incident left open would pass for that of whatever gets
+    // its name next.
+    conn.prepare_cached(
+        "UPDATE incidents SET closed_at = ?3
+         WHERE service = ?1 AND component = ?2 AND closed_at IS NULL",
+    )?
+    .execute(params![service, component, at.to_string()])?;
     conn.prepare_cached(
         "DELETE FROM services WHERE name = ?1
          AND NOT EXISTS (SELECT 1 FROM components WHERE service = ?1)",

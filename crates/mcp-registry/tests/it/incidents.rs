@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mcp_model::{
     Alert, AlertEvent, AlertKind, DesiredState, Incident, IncidentChange, IncidentId, Moment,
-    ObservedState,
+    ObservedState, StepState,
 };
 
-use crate::support::{Node, Shorthand, at, key, service};
+use crate::support::{Node, Shorthand, at, key, service, undeploy};
 
 fn incident(id: &str, kind: AlertKind, told: Option<(AlertEvent, Moment)>) -> Incident {
     Incident {
@@ -51,6 +51,19 @@ fn store(node: &mut Node, incident: &Incident, closed: Option<Moment>, event: Op
         alert: event.map(|event| alert(incident, event)),
     };
     node.db.incidents(&[change]).unwrap();
+}
+
+#[test]
+fn what_stands_about_a_component_ends_with_its_record() {
+    let mut node = node();
+    let drift = incident("i1", AlertKind::Drift, Some((AlertEvent::Opened, at(5))));
+    store(&mut node, &drift, None, None);
+    node.db.accepted("op02", undeploy("a", None), at(6));
+    node.db.done("op02", &key("a/b"), StepState::Failed);
+    assert_eq!(node.db.load(&key("a/b")).unwrap().incidents.len(), 1);
+    node.db.accepted("op03", undeploy("a", None), at(7));
+    node.db.done("op03", &key("a/b"), StepState::Succeeded);
+    assert_eq!(node.db.load(&key("a/b")).unwrap().incidents, []);
 }
 
 #[test]
