@@ -149,6 +149,12 @@ impl Moment {
         }
     }
 
+    /// Whether it can only be a stamp from a wall clock that was ahead: of another boot, and later
+    /// than `now`.
+    pub fn is_from_the_future(&self, now: &Self) -> bool {
+        self.boot_id != now.boot_id && self.wall > now.wall
+    }
+
     /// Whether `self` is at or after `due`: by the boot clock within one boot, else by the wall
     /// clock.
     pub fn has_reached(&self, due: &Self) -> bool {

@@ -2,7 +2,7 @@
 
 use mcp_model::{
     ComponentRecord, Condition, Container, Event, Instance, Moment, NewEvent, Observed,
-    ObservedState, OperationId, RuntimeState,
+    ObservedState, OperationId, RuntimeState, Stamp,
 };
 
 use crate::words;
@@ -45,7 +45,8 @@ pub fn classify(
 /// The transitions from what is stored to what was seen, in order. Empty where nothing changed,
 /// and where nothing was seen.
 ///
-/// A new life that is seen running is one death and one start, but counts once for flapping (S23).
+/// A new life that is seen running is one death and one start, but counts once for flapping (S23);
+/// so is one that began and ended between two looks.
 /// A first look counts not at all, and neither does what an open operation does (S28).
 pub fn transitions(
     record: &ComponentRecord,
@@ -88,9 +89,26 @@ pub fn transitions(
             event(ObservedState::Exited, ObservedState::Running, false),
         ];
     }
+    if prev == ObservedState::Exited && new == prev && started_since(record, observed) {
+        return vec![
+            event(ObservedState::Exited, ObservedState::Running, false),
+            event(ObservedState::Running, ObservedState::Exited, true),
+        ];
+    }
     if prev == new {
         Vec::new()
     } else {
         vec![event(prev, new, true)]
     }
+}
+
+/// Whether a life began since the last look: the same container, started at another time. A count of
+/// restarts alone rises before the start that it counts.
+fn started_since(record: &ComponentRecord, observed: &Observed) -> bool {
+    let (Some(before), Some(now)) = (&record.instance, observed.container()) else {
+        return false;
+    };
+    let started = |instance: &Instance| instance.started_at.map(Stamp::whole_seconds);
+    let (then, now_started) = (started(before), started(&now.instance));
+    before.id == now.instance.id && then.is_some() && now_started.is_some() && then != now_started
 }

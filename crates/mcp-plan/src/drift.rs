@@ -50,13 +50,20 @@ pub fn assess(
     if record.desired == DesiredState::Ignore || record.orphaned {
         return Assessment::InSync;
     }
-    let since = record.observed_since.unwrap_or(now);
+    // A stamp from the future counts as now (S34).
+    let known = |stamp: Moment| !stamp.is_from_the_future(&now);
+    let since = record.observed_since.filter(|s| known(*s)).unwrap_or(now);
+    let intent_due = if known(record.intent_at) {
+        record.intent_at.plus(patience.settle_intent)
+    } else {
+        now
+    };
     let state = state_drift(record, observed);
     // What was so before intent changed differs because of that change: the operator knows (S29).
     let made_by_intent = record.intent_at.has_reached(&since);
     if let Some(drift) = state {
         let due = if made_by_intent {
-            record.intent_at.plus(patience.settle_intent)
+            intent_due
         } else if mends_itself(record, observed) {
             let due = since.plus(patience.settle);
             if now.since(&since) < patience.settle {
@@ -74,7 +81,7 @@ pub fn assess(
         Some(drift) => Assessment::Differs {
             drift: vec![drift],
             since: record.intent_at,
-            due: record.intent_at.plus(patience.settle_intent),
+            due: intent_due,
         },
         None => Assessment::InSync,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use common::{at, key};
 use mcp_model::{
-    AlertEvent, AlertKind, DesiredState, Incident, IncidentId, Moment, ObservedState, Stamp,
+    AlertEvent, AlertKind, BootId, DesiredState, Incident, IncidentId, Moment, ObservedState, Stamp,
 };
 use mcp_plan::alert::{Manners, Outcome, Standing, decide, incident_id, is_flapping, told};
 use proptest::prelude::*;
@@ -63,6 +63,17 @@ fn drift_that_is_not_due_waits_until_it_is() {
         decide(None, standing, None, MANNERS, at(65)),
         Outcome::Open { tell: true, .. }
     ));
+}
+
+#[test]
+fn a_cooldown_that_began_in_the_future_of_another_boot_is_over() {
+    let ahead = Moment {
+        wall: at(0).wall.plus(Duration::from_hours(10 * 365 * 24)),
+        boot: Duration::from_secs(5),
+        boot_id: BootId(7),
+    };
+    let outcome = decide(None, stands(5), Some(ahead), MANNERS, at(5));
+    assert!(matches!(outcome, Outcome::Open { tell: true, .. }));
 }
 
 #[test]

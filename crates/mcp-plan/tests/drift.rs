@@ -5,7 +5,9 @@ mod common;
 use std::time::Duration;
 
 use common::{at, container, id, instance, present, record, seen};
-use mcp_model::{DesiredState, DriftKind, Observed, ObservedState, RuntimeState};
+use mcp_model::{
+    BootId, DesiredState, DriftKind, Instance, Moment, Observed, ObservedState, RuntimeState,
+};
 use mcp_plan::classify::{classify, transitions};
 use mcp_plan::drift::{Assessment, Patience, assess, is_satisfied};
 
@@ -266,6 +268,38 @@ fn a_new_life_is_one_death_and_one_start_and_counts_once() {
 }
 
 #[test]
+fn a_life_that_began_and_ended_between_two_looks_counts_once() {
+    let mut record = record(DesiredState::Running, ObservedState::Exited);
+    let told = |record: &_, now: &_| -> Vec<_> {
+        transitions(record, now, None, at(300))
+            .iter()
+            .map(|e| (e.event.prev, e.event.new, e.counted))
+            .collect()
+    };
+    let again = seen(container(1, 2, RuntimeState::Exited, None));
+    assert_eq!(
+        told(&record, &again),
+        [
+            (ObservedState::Exited, ObservedState::Running, false),
+            (ObservedState::Running, ObservedState::Exited, true),
+        ]
+    );
+    assert_eq!(
+        told(&record, &seen(container(1, 1, RuntimeState::Exited, None))),
+        []
+    );
+    // The runtime counts a restart before it starts: that is no life yet.
+    record.instance = record.instance.map(|instance| Instance {
+        restart_count: Some(7),
+        ..instance
+    });
+    assert_eq!(
+        told(&record, &seen(container(1, 1, RuntimeState::Exited, None))),
+        []
+    );
+}
+
+#[test]
 fn transitions_of_an_operation_and_first_looks_do_not_count() {
     let operation = common::operation();
     let mut record = record(DesiredState::Running, ObservedState::Running);
@@ -278,4 +312,28 @@ fn transitions_of_an_operation_and_first_looks_do_not_count() {
         []
     );
     assert_eq!(record.container, Some(id(1)));
+}
+
+#[test]
+fn a_wall_clock_that_was_years_ahead_before_the_reboot_keeps_no_drift_from_being_told() {
+    let ahead = Moment {
+        wall: at(0).wall.plus(Duration::from_hours(10 * 365 * 24)),
+        boot: Duration::from_secs(5),
+        boot_id: BootId(7),
+    };
+    let mut record = record(DesiredState::Running, ObservedState::Exited);
+    record.intent_at = ahead;
+    let due = |record: &_| match assess(
+        record,
+        &present(ObservedState::Exited),
+        false,
+        PATIENCE,
+        at(300),
+    ) {
+        Assessment::Differs { due, .. } => due,
+        other => panic!("{other:?}"),
+    };
+    assert!(at(300).has_reached(&due(&record)));
+    record.observed_since = Some(ahead);
+    assert!(at(300).has_reached(&due(&record)));
 }
