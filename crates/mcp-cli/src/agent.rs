@@ -95,11 +95,11 @@ impl Agent {
     }
 
     /// Refuses an agent that is too old to honour what we would ask of it. Returns what it knows,
-    /// since a cheap read is how it is asked.
-    pub(crate) async fn check_level(&self) -> Result<Vec<v1::ServiceInfo>> {
+    /// since a cheap read is how it is asked; `tried` is what the operator asked for.
+    pub(crate) async fn check_level(&self, tried: &str) -> Result<Vec<v1::ServiceInfo>> {
         let mut client = self.client();
         let answer = self.read(
-            "list services",
+            tried,
             client.list_services(self.request(v1::ListServicesRequest {})),
         );
         let answer = answer.await?;

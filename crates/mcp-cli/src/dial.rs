@@ -1,5 +1,6 @@
 //! The secured connection to an agent, and who is let in at the other end.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -38,8 +39,32 @@ pub(crate) fn authorization(config: &CliConfig, node: &Node) -> Result<MetadataV
     Ok(header)
 }
 
+/// What to do about a token that `node` refused.
+pub(crate) fn renew(node: &Node) -> String {
+    if from_environment().is_some() {
+        // One that is brought here would not be used.
+        return format!("it is the one in {TOKEN_VARIABLE}: unset that, or give it another value");
+    }
+    format!(
+        "it may have expired or been revoked; get a new one on the node and bring it here:\n{}",
+        fetch(node)
+    )
+}
+
+/// The command that brings a token of one's own from `node`.
+fn fetch(node: &Node) -> String {
+    format!(
+        "ssh {} mcp-agent token issue --subject YOUR-NAME --bundle - | mcp node add --replace --bundle -",
+        node.address.host()
+    )
+}
+
+fn from_environment() -> Option<OsString> {
+    std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty())
+}
+
 fn token(config: &CliConfig, node: &Node) -> Result<Token> {
-    if let Some(text) = std::env::var_os(TOKEN_VARIABLE).filter(|text| !text.is_empty()) {
+    if let Some(text) = from_environment() {
         let token = text.to_string_lossy().parse();
         return Ok(token.map_err(|error: mcp_identity::TokenError| {
             Problem::usage(format!("cannot use the token in {TOKEN_VARIABLE}")).because(error)
@@ -50,10 +75,8 @@ fn token(config: &CliConfig, node: &Node) -> Result<Token> {
         Problem::new(format!("no token for node {}", node.name))
             .because(error)
             .help(format!(
-                "get one on the node and bring it here:\n\
-             ssh {} mcp-agent token issue --bundle - | mcp node add --replace --bundle -\n\
-             or set {TOKEN_VARIABLE}",
-                node.address.host()
+                "get one on the node and bring it here:\n{}\nor set {TOKEN_VARIABLE}",
+                fetch(node)
             ))
     })?;
     Ok(token)

@@ -73,7 +73,7 @@ Examples:
 
 pub(crate) const NODE_EXAMPLE: &str = "\
 Example:
-  ssh rift mcp-agent token issue --bundle - | mcp node add --bundle -";
+  ssh rift mcp-agent token issue --subject ann --bundle - | mcp node add --bundle -";
 
 pub(crate) const COMPLETION_EXAMPLE: &str = "\
 Examples:

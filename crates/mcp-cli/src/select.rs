@@ -80,7 +80,12 @@ pub(crate) fn settle<'a>(
     );
     match (yes.as_slice(), silent.is_empty()) {
         ([only], true) => Ok(only),
-        ([], true) => Err(Problem::usage(format!("no node knows service {service}")).help(choice)),
+        ([], true) => Err(
+            Problem::usage(format!("no node knows service {service}")).help(format!(
+                "mcp list shows what they know; to deploy what is new, write {service}.toml in the \
+             services directory"
+            )),
+        ),
         ([_, _, ..], _) => Err(Problem::usage(format!(
             "service {service} is known to more than one node: {}",
             names(yes)

@@ -53,11 +53,7 @@ pub(crate) fn explain(node: &Node, tried: &str, status: &Status) -> Problem {
         ),
         Code::Unauthenticated => (
             format!("cannot {tried}: {at} refused the token"),
-            Some(format!(
-                "it may have expired or been revoked; get a new one on the node and bring it here:\n\
-                 ssh {} mcp-agent token issue --bundle - | mcp node add --replace --bundle -",
-                node.address.host()
-            )),
+            Some(crate::dial::renew(node)),
         ),
         Code::PermissionDenied => (
             format!("cannot {tried}: {at} knows the token, but its holder may not do this"),
@@ -86,6 +82,10 @@ pub(crate) fn explain(node: &Node, tried: &str, status: &Status) -> Problem {
         Code::Internal | Code::Unknown | Code::DataLoss => (
             format!("cannot {tried}: the agent on {at} failed"),
             Some("its log says more: journalctl -u mcp-agent".to_owned()),
+        ),
+        Code::NotFound => (
+            format!("cannot {tried}: {at} refused"),
+            Some("mcp list shows what the nodes know".to_owned()),
         ),
         _ => (format!("cannot {tried}: {at} refused"), None),
     };

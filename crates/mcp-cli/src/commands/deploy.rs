@@ -47,7 +47,8 @@ pub(crate) async fn run(context: &Context, args: Deploy) -> Result<Exit> {
         ));
     }
     let agent = Agent::connect(context, node).await?;
-    let known = agent.check_level().await?;
+    let tried = format!("deploy {}", args.target);
+    let known = agent.check_level(&tried).await?;
     let spec = if let Some(definition) = &definition {
         service_to_wire(&definition.service)
     } else {
@@ -73,7 +74,6 @@ pub(crate) async fn run(context: &Context, args: Deploy) -> Result<Exit> {
     if args.dry_run {
         return dry_run::deploy(context, node, request).await;
     }
-    let tried = format!("deploy {}", args.target);
     context
         .out
         .detail(&format!("{tried} on {}: operation {id}", node.name));

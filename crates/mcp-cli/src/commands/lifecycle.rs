@@ -91,9 +91,9 @@ async fn run(context: &Context, args: Lifecycle, verb: Verb) -> Result<Exit> {
         None => None,
     };
     let agent = Agent::connect(context, node).await?;
-    agent.check_level().await?;
-    let id = new_id();
     let tried = format!("{} {service}", verb.word());
+    agent.check_level(&tried).await?;
+    let id = new_id();
     context
         .out
         .detail(&format!("{tried} on {}: operation {id}", node.name));

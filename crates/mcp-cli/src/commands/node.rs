@@ -128,7 +128,7 @@ fn read_bundle(path: &Path) -> Result<Bundle> {
     Ok(bundle.map_err(|error| {
         Problem::new("cannot use the bundle")
             .because(error)
-            .help("make one on the node: mcp-agent token issue --bundle -")
+            .help("make one on the node: mcp-agent token issue --subject YOUR-NAME --bundle -")
     })?)
 }
 

@@ -109,8 +109,28 @@ async fn a_refused_token_is_told_from_a_missing_role() {
     snapshot!("not_admin", world, run.stderr);
     world.env.push(("MCP_TOKEN", "wrong".into()));
     let run = world.mcp(&["list"]).await.expect(1);
+    // Bringing another token here would not help: this one wins.
     snapshot!("wrong_token", world, run.stderr);
     assert!(!run.stderr.contains("Bearer") && !run.stderr.contains("wrong\n"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_what_was_asked_for_and_where_a_new_token_comes_from() {
+    let world = World::new();
+    let double = world.node("rift", Script::default()).await;
+    double
+        .script()
+        .refusals
+        .insert("list", (Code::Unauthenticated, "the token expired"));
+    world.define("hello", "rift");
+    for command in ["deploy", "start", "restart"] {
+        let run = world.mcp(&[command, "hello"]).await.expect(1);
+        let tried = format!("cannot {command} hello: rift");
+        // `token issue` does not go without a subject.
+        for words in [tried.as_str(), "token issue --subject YOUR-NAME --bundle -"] {
+            assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+        }
+    }
 }
 
 #[tokio::test]
