@@ -21,8 +21,27 @@ use crate::status::{explain, is_unanswered, left_because};
 use crate::table::{Look, Table, Value};
 use crate::view::{self, Outcome};
 
-/// How often the steps are looked at.
-pub(crate) const POLL: Duration = Duration::from_millis(150);
+/// How long to wait before the steps are looked at for the first time, and at most.
+const POLL: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(1));
+
+/// When the steps are looked at: often at first, then less and less. Every look is a line in the
+/// agent's audit log, and what takes minutes needs no picture of every moment.
+#[derive(Debug)]
+pub(crate) struct Pace(Duration);
+
+impl Pace {
+    /// Begins anew.
+    pub(crate) const fn new() -> Self {
+        Self(POLL.0)
+    }
+
+    /// How long to wait before the next look.
+    pub(crate) fn next(&mut self) -> Duration {
+        let now = self.0;
+        self.0 = POLL.1.min(now + now / 10);
+        now
+    }
+}
 
 /// An answer that comes at the last moment shall win over our own clock.
 const GRACE: Duration = Duration::from_secs(1);
@@ -119,8 +138,9 @@ pub(crate) async fn wait<T>(
 /// Looks at the operation's steps again and again. What goes wrong here does not matter: the
 /// answer of the call itself does.
 async fn watch(asked: Asked<'_>, progress: &mut Progress) {
+    let mut pace = Pace::new();
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pace.next()).await;
         if let Ok(Some(operation)) = asked.agent.operation(asked.id.as_str()).await {
             progress.update(&operation);
         }
@@ -255,6 +275,14 @@ mod tests {
         let (one, other) = (new_id(), new_id());
         assert_ne!(one, other);
         assert!(one.as_str().len() >= 16);
+    }
+
+    #[test]
+    fn looks_become_rare_but_never_stop() {
+        let mut pace = Pace::new();
+        let looks: Vec<Duration> = std::iter::repeat_with(|| pace.next()).take(100).collect();
+        assert!(looks.is_sorted());
+        assert_eq!((looks[0], looks[99]), POLL);
     }
 
     #[test]

@@ -12,10 +12,14 @@ use crate::output::Output;
 
 const TICK: Duration = Duration::from_millis(100);
 
+/// For how many looks waiting is not worth a word: what begins at once needs none.
+const SILENT: u32 = 10;
+
 /// Follows one operation.
 pub(crate) struct Progress {
     out: Output,
     said: BTreeMap<String, String>,
+    looks: u32,
     screen: Option<Screen>,
 }
 
@@ -33,14 +37,21 @@ impl Progress {
         Self {
             out,
             said: BTreeMap::new(),
+            looks: 0,
             screen,
         }
     }
 
     /// Tells what changed since the last look.
     pub(crate) fn update(&mut self, operation: &OperationInfo) {
-        for step in changed(&mut self.said, &operation.steps) {
-            let doing = doing(step);
+        self.looks = self.looks.saturating_add(1);
+        for step in changed(&mut self.said, &operation.steps, self.looks > SILENT) {
+            let doing = match doing(step) {
+                waiting if step.state == "waiting" => {
+                    format!("{waiting}; mcp status {} says what for", operation.service)
+                }
+                doing => doing,
+            };
             match &mut self.screen {
                 None => self.out.note(&format!(
                     "{}/{}: {doing}",
@@ -79,17 +90,18 @@ impl Screen {
     }
 }
 
-/// The steps that read differently from what was said of them last. Waiting is not worth a word
-/// before anything else was said.
+/// The steps that read differently from what was said of them last. Of a step that only waits
+/// nothing is said unless it waits for `long`.
 fn changed<'a>(
     said: &mut BTreeMap<String, String>,
     steps: &'a [OperationStep],
+    long: bool,
 ) -> Vec<&'a OperationStep> {
     let mut news = Vec::new();
     for step in steps {
         let now = doing(step);
         let before = said.get(&step.component);
-        let silent = before.is_none() && step.state == "waiting";
+        let silent = !long && before.is_none() && step.state == "waiting";
         if !silent && before != Some(&now) {
             said.insert(step.component.clone(), now);
             news.push(step);
@@ -133,8 +145,16 @@ mod tests {
             ("succeeded", "removing"),
         ] {
             let steps = [step("web", state, phase)];
-            told.extend(changed(&mut said, &steps).into_iter().map(doing));
+            told.extend(changed(&mut said, &steps, false).into_iter().map(doing));
         }
         assert_eq!(told, ["pulling", "setting aside", "done"]);
+    }
+
+    #[test]
+    fn a_step_that_waits_for_long_is_told_once() {
+        let mut said = BTreeMap::new();
+        let steps = [step("web", "waiting", "")];
+        let mut told = |long| changed(&mut said, &steps, long).len();
+        assert_eq!([told(false), told(true), told(true)], [0, 1, 0]);
     }
 }

@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::agent::Agent;
 use crate::context::Context;
 use crate::fleet::{ask, report_silent};
-use crate::operation::POLL;
+use crate::operation::Pace;
 use crate::output::Show;
 use crate::problem::{Exit, Problem};
 use crate::progress::Progress;
@@ -22,6 +22,8 @@ const MOST: u32 = 100;
 #[derive(Debug, Serialize)]
 struct Report {
     operations: Vec<Ended>,
+    /// Whether all nodes told all that they are doing.
+    complete: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -62,7 +64,10 @@ pub(crate) async fn run(context: &Context, subject: &str) -> Result<Exit> {
     let all = operations
         .iter()
         .all(|operation| operation.state == "succeeded");
-    context.out.show(&Report { operations })?;
+    context.out.show(&Report {
+        operations,
+        complete,
+    })?;
     Ok(Exit::fine_if(complete && all))
 }
 
@@ -101,10 +106,10 @@ async fn finish(
     agent: &Agent,
     mut operation: OperationInfo,
 ) -> Result<OperationInfo, Status> {
-    let mut progress = Progress::new(context.out);
+    let (mut progress, mut pace) = (Progress::new(context.out), Pace::new());
     while is_open(&operation) {
         progress.update(&operation);
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pace.next()).await;
         operation = agent.operation(&operation.id).await?.ok_or_else(|| {
             Status::not_found(format!("operation {} is no longer known", operation.id))
         })?;
@@ -151,10 +156,11 @@ impl Show for Report {
                 operation.error.as_str().into(),
             ]);
         }
-        if table.is_empty() {
-            "nothing is being done\n".to_owned()
-        } else {
-            table.render()
+        match (table.is_empty(), self.complete) {
+            (false, _) => table.render(),
+            (true, true) => "nothing is being done\n".to_owned(),
+            // The errors have said what is known.
+            (true, false) => String::new(),
         }
     }
 }

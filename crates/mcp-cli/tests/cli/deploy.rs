@@ -385,6 +385,7 @@ async fn waiting_can_be_taken_up_again_by_id_and_by_service() {
         "{}",
         run.stderr
     );
+    assert_eq!(run.stdout, "", "something is being done");
     double.script().never_ends = false;
     let json = world
         .mcp(&["wait", &id, "--output", "json"])
