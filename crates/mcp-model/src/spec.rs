@@ -37,6 +37,14 @@ pub const MAX_ENTRIES: usize = 1024;
 /// Longest single value, in bytes.
 pub const MAX_VALUE: usize = 32 * 1024;
 
+fn article(what: &str) -> &'static str {
+    if what.starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    }
+}
+
 /// Why a value of a spec was refused. Carries no field name: the caller knows where it read it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
@@ -47,7 +55,7 @@ pub enum SpecError {
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A value outside its grammar.
-    #[error("{text:?} is not a {what}: {why}")]
+    #[error("{text:?} is not {} {what}: {why}", article(.what))]
     Value {
         /// What was wanted: "port mapping", "volume", …
         what: &'static str,

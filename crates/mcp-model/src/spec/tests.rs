@@ -2,6 +2,22 @@ use super::*;
 use proptest::prelude::*;
 
 #[test]
+fn a_refusal_reads_as_a_sentence() {
+    for (error, words) in [
+        (
+            parse_env("FOO").unwrap_err().to_string(),
+            "is not an environment entry: ",
+        ),
+        (
+            "80".parse::<PortMapping>().unwrap_err().to_string(),
+            "is not a port mapping: ",
+        ),
+    ] {
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn values_outside_their_grammar_are_refused() {
     for port in [
         "",
