@@ -71,7 +71,7 @@ pub(super) struct Arguments {
     /// How long the first admin token is valid
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = humantime::parse_duration)]
     token_valid: Duration,
-    /// Where the bundle for the workstation goes, '-' for standard output [default: <DIR>/<NODE>.bundle]
+    /// Where the bundle for the workstation goes, '-' for standard output [default: DIR/NODE.bundle]
     #[arg(long, value_name = "FILE")]
     bundle: Option<PathBuf>,
 }
