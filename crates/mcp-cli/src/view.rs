@@ -160,6 +160,18 @@ impl Component {
             "running" | "stopped" | "exited" | "removed"
         )
     }
+
+    /// Whether it is seen to be other than wanted, and nothing is at work on it. Where that is no
+    /// drift, the agent gives it a moment (S29).
+    pub(crate) fn is_settling(&self) -> bool {
+        let runs = self.observed == "running";
+        let amiss = match self.desired.as_str() {
+            "running" => !runs,
+            "stopped" => runs,
+            _ => false,
+        };
+        amiss && !self.is_unknown() && !self.orphaned && self.operation_id.is_empty()
+    }
 }
 
 impl From<v1::ForeignContainer> for Foreign {

@@ -112,7 +112,7 @@ fn state_drift(record: &ComponentRecord, observed: &Observed) -> Option<Drift> {
             "never deployed: there is no container yet".to_owned()
         }
         (ObservedState::Removed, _) => "its container is gone".to_owned(),
-        (ObservedState::Running, _) => "running, though it was stopped on purpose".to_owned(),
+        (ObservedState::Running, _) => "running, though it is meant to be stopped".to_owned(),
         (_, Some(container)) => match words::death(container) {
             words if words.is_empty() => "its container is there, but was never started".to_owned(),
             words => words,

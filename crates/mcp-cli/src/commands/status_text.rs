@@ -69,10 +69,15 @@ impl Status {
 
     fn verdict(&self) -> String {
         if !self.drift {
-            return if self.unknown {
-                format!("\n{DOUBT}No drift seen, but not everything could be observed.{DOUBT:#}\n")
-            } else {
-                format!("\n{GOOD}No drift.{GOOD:#}\n")
+            let settling = self.settling().join(", ");
+            return match (self.unknown, settling.as_str()) {
+                (true, _) => format!(
+                    "\n{DOUBT}No drift seen, but not everything could be observed.{DOUBT:#}\n"
+                ),
+                (false, "") => format!("\n{GOOD}No drift.{GOOD:#}\n"),
+                (false, names) => format!(
+                    "\n{DOUBT}No drift yet{DOUBT:#}: not as wanted, but with a moment left to settle: {names}\n"
+                ),
             };
         }
         let mut table = Table::new(&["[NODE]", "COMPONENT", "WANTED", "FOUND", "SINCE", "WHY"]);
@@ -101,6 +106,19 @@ impl Status {
             "\n{ALARM}DRIFT{ALARM:#} in {number}\n{}{DOUBT}{doubt}{DOUBT:#}",
             table.render()
         )
+    }
+
+    /// What is not as wanted, and neither drift nor being worked on: it may settle by itself (S29).
+    fn settling(&self) -> Vec<String> {
+        let services = self.nodes.iter().flat_map(|node| &node.services);
+        let components = services.flat_map(|service| {
+            let of_service = service.components.iter();
+            of_service.map(move |component| (&service.name, component))
+        });
+        components
+            .filter(|(_, component)| component.is_settling())
+            .map(|(service, component)| format!("{}/{}", escape(service), escape(&component.name)))
+            .collect()
     }
 
     fn events(&self) -> String {

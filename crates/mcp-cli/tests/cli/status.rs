@@ -105,6 +105,32 @@ async fn without_drift_it_says_so() {
 }
 
 #[tokio::test]
+async fn what_may_still_settle_is_no_drift_and_is_not_called_fine() {
+    let verdict = async |change: fn(&mut mcp_proto::v1::ComponentInfo)| {
+        let world = World::new();
+        let mut status = healthy();
+        let web = &mut status.services[0].components[0];
+        web.observed_state = "exited".to_owned();
+        change(web);
+        world.node("rift", script(status)).await;
+        world.mcp(&["status"]).await.expect(0).stdout
+    };
+    let text = verdict(|_| {}).await;
+    assert!(
+        text.contains("No drift yet") && text.contains("settle: hello/web"),
+        "{text}"
+    );
+    for change in [
+        (|web| web.desired_state = "stopped".to_owned()) as fn(&mut mcp_proto::v1::ComponentInfo),
+        |web| web.operation_id = "op1".to_owned(),
+        |web| web.orphaned = true,
+    ] {
+        let text = verdict(change).await;
+        assert!(text.contains("No drift."), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_unknown_is_told_with_the_reason_and_is_never_fine() {
     let world = World::new();
     let mut status = healthy();
