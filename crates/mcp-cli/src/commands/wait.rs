@@ -39,27 +39,38 @@ struct Ended {
 
 pub(crate) async fn run(context: &Context, subject: &str) -> Result<Exit> {
     let answers = ask(context, context.nodes()?, async |agent| {
+        let known = agent.services().await?;
+        let known = known.iter().any(|service| service.name == subject);
         let limit = context.operation_timeout();
         let waiting = tokio::time::timeout(limit, wait(context, &agent, subject)).await;
         let late = |_| Status::deadline_exceeded("it goes on");
         let ended = waiting.map_err(late).flatten();
         let tried = format!("wait for {subject}");
-        ended.map_err(|status| explain(&agent.node, &tried, &status).into())
+        let ended = ended.map_err(|status| explain(&agent.node, &tried, &status))?;
+        Ok((known, ended))
     })
     .await;
     let complete = report_silent(context.out, &answers);
+    let known = answers
+        .iter()
+        .any(|answer| matches!(answer.result, Ok((true, _))));
     let operations: Vec<Ended> = answers
         .into_iter()
         .flat_map(|answer| {
             let node = &answer.node.name;
-            let found = answer.result.unwrap_or_default().into_iter();
+            let found = answer.result.unwrap_or_default().1.into_iter();
             found
                 .map(|operation| Ended::of(node.as_str(), operation))
                 .collect::<Vec<_>>()
         })
         .collect();
-    if operations.is_empty() && complete && subject.parse::<ServiceName>().is_err() {
-        return Err(Problem::new(format!("no node knows operation {subject}")).into());
+    if operations.is_empty() && complete && !known {
+        // Nothing to wait for and nothing known of it are two things: one of them is a typing error.
+        return Err(
+            Problem::new(format!("no node knows an operation or a service {subject}"))
+                .help("mcp list shows the services; --node asks one node only")
+                .into(),
+        );
     }
     let all = operations
         .iter()

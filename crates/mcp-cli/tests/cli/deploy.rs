@@ -393,12 +393,12 @@ async fn waiting_can_be_taken_up_again_by_id_and_by_service() {
         .expect(0)
         .json();
     assert_eq!(json["operations"][0]["state"], "succeeded");
+    double.script().services = vec![service("hello", [component("hello", "running", "running")])];
     let run = world.mcp(&["wait", "hello"]).await.expect(0);
     assert_eq!(run.stdout, "nothing is being done\n");
-    let run = world.mcp(&["wait", "0000"]).await;
-    assert!(
-        run.stdout.contains("nothing is being done"),
-        "{}",
-        run.all()
-    );
+    for unknown in ["helo", "0000", "abcdefghijklmnop"] {
+        let run = world.mcp(&["wait", unknown]).await.expect(1);
+        assert!(run.stderr.contains("no node knows"), "{}", run.all());
+        assert_eq!(run.stdout, "");
+    }
 }
