@@ -274,3 +274,38 @@ fn shows_the_same(index: &Index, key: &ComponentKey, seen: &Seen, agent: &str) -
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(tick: Tick) -> Seen {
+        Seen {
+            tick,
+            observed: Observed::Removed,
+            foreign: None,
+            last_lines: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_listing_that_began_before_a_hint_is_not_believed_about_its_key() {
+        let (looks, key) = (Looks::default(), "shop/web".parse().unwrap());
+        let began = looks.tick();
+        looks.distrust(&key);
+        let changed = looks.take_in(Index::new(began, Vec::new()), [key.clone()], "agent");
+        assert_eq!(changed, []);
+        assert!(!looks.name_is_free(&key));
+        let later = looks.tick();
+        looks.take_in(Index::new(later, Vec::new()), [key.clone()], "agent");
+        assert!(looks.name_is_free(&key));
+    }
+
+    #[test]
+    fn a_look_that_began_before_the_last_one_is_dropped() {
+        let (looks, key) = (Looks::default(), "shop/web".parse().unwrap());
+        looks.remember(&key, seen(2));
+        looks.remember(&key, seen(1));
+        assert_eq!(looks.believed(&key).unwrap().tick, 2);
+    }
+}

@@ -7,7 +7,7 @@ use mcp_model::{ObservedState, OperationState};
 use mcp_runtime::fake::{Behaviour, Fault};
 use mcp_runtime::{Call, RuntimeError};
 
-use crate::world::{Sim, service};
+use crate::world::{Sim, pass, service};
 
 fn timed_out(call: Call) -> RuntimeError {
     RuntimeError::TimedOut {
@@ -42,25 +42,92 @@ async fn the_old_container_stays_until_the_new_one_was_seen_running_also_after_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_container_that_runs_is_not_taken_down_because_the_old_one_cannot_be_removed() {
+async fn an_old_container_that_cannot_be_removed_is_removed_later_and_the_new_one_runs_on() {
     let mut sim = Sim::new();
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;
     let old = sim.fake.container("shop-web").unwrap().instance.id;
-    let busy = RuntimeError::Failed {
+    sim.fake.next(Call::Remove, 3, &busy());
+    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_ne!(now.instance.id, old);
+    assert_eq!(sim.fake.containers().len(), 1, "nothing is left");
+    let runs = sim
+        .fake
+        .mutations()
+        .iter()
+        .filter(|call| call.call == Call::Run)
+        .count();
+    assert_eq!(runs, 2, "nobody was taken down for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_that_can_never_be_removed_is_told_and_shown() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.next(Call::Remove, 10_000, &busy());
+    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed);
+    let error = &operation.steps[0].error;
+    assert!(
+        error.contains("device or resource busy") && !error.contains("put back"),
+        "{error}"
+    );
+    sim.until("what was left behind is shown", |view| {
+        view.foreign.len() == 1
+    })
+    .await;
+    assert!(
+        sim.fake
+            .container("shop-web")
+            .unwrap()
+            .image
+            .ends_with(":v2")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_that_is_replaced_leaves_nothing_behind() {
+    // Every death is followed by another start, at whatever moment of the replacement.
+    let crashes = Behaviour {
+        ends: Some((Duration::from_millis(7), 1)),
+        ..Behaviour::default()
+    };
+    for moment in 0..40u64 {
+        let mut sim = Sim::new();
+        for tag in ["v3", "v4"] {
+            let image = format!("registry.example/app:{tag}");
+            sim.fake
+                .add_image_that(&image.parse().unwrap(), crashes.clone());
+        }
+        sim.fake.restart_delay(Duration::from_millis(5));
+        for call in [
+            Call::Stop,
+            Call::Rename,
+            Call::Run,
+            Call::Inspect,
+            Call::Remove,
+            Call::Start,
+        ] {
+            sim.fake.latency(call, Duration::from_millis(3));
+        }
+        sim.deploy(service("shop", &[("web", "v3", "always")]))
+            .await;
+        pass(Duration::from_millis(moment)).await;
+        sim.deploy(service("shop", &[("web", "v4", "always")]))
+            .await;
+        let names: Vec<String> = sim.fake.containers().into_iter().map(|c| c.name).collect();
+        assert_eq!(names, ["shop-web"], "at {moment}");
+    }
+}
+
+fn busy() -> Fault {
+    Fault::Fail(RuntimeError::Failed {
         call: Call::Remove,
         object: "shop-web".into(),
         exit: Some(125),
         words: "device or resource busy".into(),
-    };
-    sim.fake.next(Call::Remove, 1, &Fault::Fail(busy));
-    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
-    let now = sim.fake.container("shop-web").unwrap();
-    assert_ne!(now.instance.id, old, "{operation:?}");
-    assert!(now.instance.pid.is_some(), "{operation:?}");
-    assert_eq!(operation.state, OperationState::Failed);
-    let error = &operation.steps[0].error;
-    assert!(error.contains("device or resource busy"), "{error}");
-    assert!(!error.contains("put back"), "{error}");
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -83,4 +150,54 @@ async fn nothing_is_said_to_be_put_back_where_nothing_was_left_to_put_back() {
     let error = &operation.steps[0].error;
     assert!(!error.contains("was put back"), "{error}");
     sim.until_state("shop/web", ObservedState::Exited).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_took_something_down_is_finished_however_late() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.next(Call::Run, 1, &Fault::Hang);
+    let request = mcp_model::Request::Deploy {
+        service: service("shop", &[("web", "v2", "no")]),
+        only: None,
+    };
+    let id = sim.ask(request).await;
+    crate::world::seconds(1).await;
+    assert!(sim.fake.container("shop-web").is_none(), "it is set aside");
+    sim.kill_agent().await;
+    crate::world::seconds(3600).await;
+    sim.start_agent();
+    let operation = sim.settled(&id).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    assert!(
+        sim.fake
+            .container("shop-web")
+            .unwrap()
+            .instance
+            .pid
+            .is_some()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_that_are_resumed_hold_up_no_look() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
+    let components: Vec<(&str, &str, &str)> = names
+        .iter()
+        .map(|name| (name.as_str(), "v1", "no"))
+        .collect();
+    sim.fake.latency(Call::Pull, Duration::from_mins(5));
+    let request = mcp_model::Request::Deploy {
+        service: service("slow", &components),
+        only: None,
+    };
+    sim.ask(request).await;
+    sim.restart_agent().await;
+    crate::world::seconds(1).await;
+    let died = tokio::time::Instant::now();
+    sim.fake.kill("shop-web", 1);
+    sim.until_state("shop/web", ObservedState::Exited).await;
+    assert!(died.elapsed() < Duration::from_secs(1));
 }
