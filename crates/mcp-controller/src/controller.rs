@@ -394,14 +394,17 @@ impl Loop {
     fn publish_foreign(&self) {
         let agent = &self.core.settings.agent;
         let owned = self.core.publisher.owned();
-        let keys: HashSet<ComponentKey> = self.core.publisher.keys().into_iter().collect();
         let is_ours = |container: &Container| {
-            let set_aside =
-                is_set_aside(container) && container.labels.agent.as_ref() == Some(agent);
-            let just_made = container
-                .labels
-                .key()
-                .is_some_and(|key| keys.contains(&key) && container.claims(&key, agent));
+            let key = container.labels.key();
+            let status = key
+                .as_ref()
+                .and_then(|key| self.core.publisher.component_status(key));
+            let just_made =
+                status.is_some() && key.is_some_and(|key| container.claims(&key, agent));
+            // Put aside by an operation that is under way; one that was left behind is shown.
+            let set_aside = is_set_aside(container)
+                && container.labels.agent.as_ref() == Some(agent)
+                && status.is_some_and(|status| status.operation.is_some());
             set_aside || just_made || owned.contains(&container.instance.id)
         };
         let mut foreign = self.core.looks.unowned(is_ours);

@@ -45,6 +45,9 @@ pub(crate) enum RunError {
     /// The component could not be observed.
     #[error("cannot observe: {0}")]
     Unobserved(String),
+    /// A container that is to go could not be removed.
+    #[error("cannot remove a container: {0}")]
+    Unremoved(String),
     /// The run took longer than anything in it may.
     #[error("the run did not end within its deadline")]
     Overdue,

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use mcp_model::{
-    ComponentRecord, ComponentSpec, Container, ContainerId, DesiredState, ImageRef, Instance,
-    Observed, ObservedState, OperationId, OperationKind, Phase, Ticket,
+    ComponentRecord, ComponentSpec, Condition, Container, ContainerId, DesiredState, ImageRef,
+    Instance, Observed, ObservedState, OperationId, OperationKind, Phase, Ticket,
 };
 
 /// One thing to do to the runtime.
@@ -199,18 +199,16 @@ fn pull(situation: Situation<'_>) -> Option<Action> {
     })
 }
 
-/// Whatever has a process, or may get one by itself, is stopped before it is removed or renamed.
+/// Whatever has a process, or may get one by itself, is stopped before it is removed or renamed:
+/// what died by itself may be about to be started again by its restart policy.
 fn may_live(observed: &Observed) -> bool {
     match observed {
         Observed::Present {
-            state,
-            condition,
-            container,
+            state, condition, ..
         } => {
-            *state == ObservedState::Running
-                || condition.is_some_and(|c| c != mcp_model::Condition::Created)
-                || container.instance.pid.is_some()
-                || container.state == mcp_model::RuntimeState::Stopped
+            let was_never_started = *condition == Some(Condition::Created);
+            let was_stopped = *state == ObservedState::Stopped && condition.is_none();
+            !was_never_started && !was_stopped
         }
         _ => false,
     }

@@ -6,8 +6,10 @@ use common::{
     RUNTIME_STATES, condition, container, id, instance, key, operation, present, record, seen, spec,
 };
 use mcp_model::{
-    Container, ContainerId, DesiredState, Observed, ObservedState, OperationId, RuntimeState,
+    Container, ContainerId, DesiredState, Instance, Observed, ObservedState, OperationId,
+    RuntimeState,
 };
+use mcp_plan::classify::classify;
 use mcp_plan::{Action, Decision, Goal, Situation, converge, plan};
 use proptest::prelude::*;
 
@@ -18,6 +20,8 @@ struct World {
     aside: Option<Container>,
     took_down: bool,
     lives: u32,
+    /// The life that was stopped on purpose last.
+    stopped: Option<Instance>,
 }
 
 impl World {
@@ -34,17 +38,29 @@ impl World {
         )
     }
 
+    /// A container in another state: in the same life where it ends, in a new one where it starts.
     fn set(&mut self, which: &ContainerId, state: &RuntimeState) {
         self.lives += 1;
         let lives = self.lives;
         let changed = |c: &Container| {
             let n = u8::from_str_radix(&c.instance.id.as_str()[62..], 16).unwrap();
-            container(n, lives, state.clone(), c.labels.operation.clone())
+            let mut changed = container(n, lives, state.clone(), c.labels.operation.clone());
+            if *state == RuntimeState::Exited {
+                changed.instance = Instance {
+                    pid: None,
+                    ..c.instance.clone()
+                };
+            }
+            changed
         };
         match self.holder.container().map(|c| c.instance.id == *which) {
-            Some(true) => self.holder = seen(changed(self.holder.container().unwrap())),
+            Some(true) => self.holder = self.see(changed(self.holder.container().unwrap())),
             _ => self.aside = self.aside.as_ref().map(changed),
         }
+    }
+
+    fn see(&self, container: Container) -> Observed {
+        classify(container, self.stopped.as_ref(), ObservedState::Running)
     }
 
     /// What podman does, and refuses to do.
@@ -58,7 +74,10 @@ impl World {
         };
         match action {
             Action::Pull { .. } => {}
-            Action::Stop { instance, .. } => self.set(&instance.id, &RuntimeState::Exited),
+            Action::Stop { instance, .. } => {
+                self.stopped = Some(instance.clone());
+                self.set(&instance.id, &RuntimeState::Exited);
+            }
             Action::Start(which) => self.set(which, &RuntimeState::Running),
             Action::Run => {
                 assert!(self.holder.container().is_none(), "the name is taken");
@@ -84,7 +103,7 @@ impl World {
                 assert!(self.holder.container().is_none(), "the name is taken");
                 let aside = self.aside.take().unwrap();
                 assert_eq!(aside.instance.id, *which);
-                self.holder = seen(aside);
+                self.holder = self.see(aside);
             }
             Action::Remove(which) if holds(self, which) => {
                 assert_ne!(
@@ -146,6 +165,7 @@ fn worlds() -> impl Strategy<Value = World> {
             aside,
             took_down,
             lives: 1,
+            stopped: None,
         }
     })
 }
@@ -225,6 +245,7 @@ proptest! {
                     if world.holder.container().is_some_and(|c| c.instance.id == *which))
             });
             let lives = world.holder.state() == ObservedState::Running
+                || world.holder.state() == ObservedState::Exited
                 || condition(&world.holder).is_some_and(|c| c != mcp_model::Condition::Created);
             if let Some(moves) = moves.filter(|_| lives) {
                 let stopped = actions[..moves].iter().any(|a| matches!(a, Action::Stop { .. }));
@@ -241,6 +262,7 @@ fn the_old_container_outlives_the_pull_and_the_start_of_the_new_one() {
         aside: None,
         took_down: false,
         lives: 1,
+        stopped: None,
     };
     let goal = Goal::MadeBy(operation());
     let Decision::Act(actions) = world.decide(&goal) else {
@@ -264,6 +286,7 @@ fn an_old_container_that_never_came_back_is_put_back_and_started() {
         aside: Some(container(1, 1, RuntimeState::Exited, None)),
         took_down: true,
         lives: 2,
+        stopped: None,
     };
     let goal = Goal::Restored {
         old: instance(1, 1),
@@ -272,6 +295,11 @@ fn an_old_container_that_never_came_back_is_put_back_and_started() {
     assert_eq!(
         world.decide(&goal),
         Decision::Act(vec![
+            // It died, but its restart policy may be about to bring it back.
+            Action::Stop {
+                instance: world.holder.container().unwrap().instance.clone(),
+                grace: spec().stop_timeout(),
+            },
             Action::Remove(id(9)),
             Action::PutBack(id(1)),
             Action::Start(id(1))
@@ -287,6 +315,7 @@ fn a_restart_is_not_repeated_once_a_newer_life_runs() {
         aside: None,
         took_down: true,
         lives: 2,
+        stopped: None,
     };
     assert_eq!(newer.decide(&goal), Decision::Done);
     let stopped_between = World {
@@ -322,6 +351,7 @@ fn start_touches_nothing_that_runs() {
         aside: None,
         took_down: false,
         lives: 1,
+        stopped: None,
     };
     assert_eq!(world.decide(&Goal::Running), Decision::Done);
     assert_eq!(key().to_string(), "shop/web");

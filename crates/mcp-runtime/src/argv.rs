@@ -142,9 +142,10 @@ impl PodmanArgs {
         self.command(&["stop"], [time, "--".to_owned(), id.to_string()])
     }
 
-    /// Removes a container that does not run. Never by force: what runs was not meant.
+    /// Removes a container, by id. By force: it was stopped before, and if its restart policy brought
+    /// it back meanwhile it must not live on beside what replaced it.
     pub fn remove(&self, id: &ContainerId) -> Command {
-        self.command(&["rm", "--"], [id.to_string()])
+        self.command(&["rm", "--force", "--"], [id.to_string()])
     }
 
     /// Renames a container.

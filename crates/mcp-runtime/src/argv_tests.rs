@@ -128,7 +128,7 @@ fn every_call_is_written_as_an_operator_would_check_it() {
             podman.stop(&id, seconds(10)),
             format!("stop --time=10 -- {id}"),
         ),
-        (podman.remove(&id), format!("rm -- {id}")),
+        (podman.remove(&id), format!("rm --force -- {id}")),
         (podman.rename(&id, "-x"), format!("rename -- {id} -x")),
         (podman.logs(&id, 5), format!("logs --tail=5 -- {id}")),
         (podman.info(), "info --format=json".into()),

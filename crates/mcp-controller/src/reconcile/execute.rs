@@ -226,16 +226,31 @@ impl Reconciler {
                     work.name_taken = true;
                     return Ok(Round::Again);
                 }
-                // The new one was seen running: no reason to take it down again.
-                Err(failure) if replaced => {
-                    return Ok(Round::Over(format!(
-                        "the new container runs, but the old one could not be removed: {failure}"
-                    )));
+                // What is to go is gone for sooner or later, whatever holds the runtime up: a
+                // container that nobody knows of any more could come back to life.
+                Err(failure) if matches!(action, Action::Remove(_)) => {
+                    return self.insist(work, &failure);
                 }
                 Err(failure) => return Ok(Round::Lost(failure.to_string())),
             }
         }
         Ok(Round::Again)
+    }
+
+    /// A removal failed: try again later, but not for ever.
+    fn insist(&self, work: &Work, failure: &RuntimeFailure) -> Result<Round, RunError> {
+        let waited = self.ports.clock.now().since(&work.ticket.accepted);
+        if waited > START_BY + limit(&work.ticket) {
+            let running = if work.started {
+                "the new container runs, but "
+            } else {
+                ""
+            };
+            return Ok(Round::Over(format!(
+                "{running}an old one could not be removed: {failure}"
+            )));
+        }
+        Err(RunError::Unremoved(failure.to_string()))
     }
 
     /// Stores what is about to be done, before it is done.

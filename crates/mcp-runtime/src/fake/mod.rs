@@ -391,7 +391,10 @@ impl ContainerRuntime for Fake {
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let remove = |world: &mut World| world.remove(id);
+        let remove = |world: &mut World| {
+            world.remove(id);
+            Ok(())
+        };
         self.act(Call::Remove, id.short(), ACT_DEADLINE, remove)
             .await
     }

@@ -248,18 +248,14 @@ impl World {
         id
     }
 
-    pub(super) fn remove(&mut self, id: &ContainerId) -> Result<(), RuntimeError> {
-        let container = self.by_id(id).ok_or_else(|| not_found(Call::Remove, id))?;
-        if matches!(
-            container.state,
-            RuntimeState::Running | RuntimeState::Paused | RuntimeState::Stopping
-        ) {
-            let words = "running or paused containers cannot be removed without force";
-            return Err(failed(Call::Remove, id.short(), words));
+    /// Removes a container, running or not; one that is gone already is no error.
+    pub(super) fn remove(&mut self, id: &ContainerId) {
+        if self.by_id(id).is_some_and(|c| c.instance.pid.is_some()) {
+            self.end(id, 137, false);
         }
-        self.entries.remove(id);
-        self.effects.push(Effect::Hint(Hint::Changed));
-        Ok(())
+        if self.entries.remove(id).is_some() {
+            self.effects.push(Effect::Hint(Hint::Changed));
+        }
     }
 
     pub(super) fn remove_by_name(&mut self, name: &str) -> bool {
