@@ -6,7 +6,7 @@ use mcp_model::ObservedState;
 use mcp_runtime::fake::Fault;
 use mcp_runtime::{Call, RuntimeError};
 
-use crate::world::{Sim, seconds, service};
+use crate::world::{Sim, many, seconds, service};
 
 use ObservedState::{Exited, Running, Unknown};
 
@@ -183,12 +183,7 @@ async fn a_look_is_answered_while_a_key_waits_out_its_back_off() {
 #[tokio::test(start_paused = true)]
 async fn an_hour_of_hung_calls_in_every_place_costs_no_time_of_the_processor() {
     let mut sim = Sim::new();
-    let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
-    let components: Vec<(&str, &str, &str)> = names
-        .iter()
-        .map(|name| (name.as_str(), "v1", "no"))
-        .collect();
-    sim.deploy(service("looked", &components)).await;
+    sim.deploy(many("looked", 10)).await;
     sim.fake.next(Call::Inspect, 1, &broken(Call::Inspect));
     sim.fake.kill("looked-c9", 1);
     seconds(0).await;
@@ -196,11 +191,11 @@ async fn an_hour_of_hung_calls_in_every_place_costs_no_time_of_the_processor() {
     for call in [Call::Inspect, Call::Pull] {
         sim.fake.next(call, 1000, &Fault::Hang);
     }
-    for name in &names[..8] {
-        sim.fake.kill(&format!("looked-{name}"), 1);
+    for n in 0..8 {
+        sim.fake.kill(&format!("looked-c{n}"), 1);
     }
     let deploy = mcp_model::Request::Deploy {
-        service: service("slow", &components),
+        service: many("slow", 10),
         only: None,
     };
     sim.ask(deploy).await;
@@ -224,14 +219,9 @@ async fn pruning_a_long_log_holds_up_no_look() {
 #[tokio::test(start_paused = true)]
 async fn a_look_does_not_wait_for_operations_that_wait_for_their_turn() {
     let mut sim = Sim::new();
-    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
-    let components: Vec<(&str, &str, &str)> = names
-        .iter()
-        .map(|name| (name.as_str(), "v1", "no"))
-        .collect();
     sim.fake.latency(Call::Pull, Duration::from_mins(5));
     let deploy = mcp_model::Request::Deploy {
-        service: service("slow", &components),
+        service: many("slow", 20),
         only: None,
     };
     sim.ask(deploy).await;
@@ -239,4 +229,22 @@ async fn a_look_does_not_wait_for_operations_that_wait_for_their_turn() {
     let asked = tokio::time::Instant::now();
     sim.handle.look().await.unwrap();
     assert!(asked.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_that_are_resumed_hold_up_no_look() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.latency(Call::Pull, Duration::from_mins(5));
+    let request = mcp_model::Request::Deploy {
+        service: many("slow", 20),
+        only: None,
+    };
+    sim.ask(request).await;
+    sim.restart_agent().await;
+    seconds(1).await;
+    let died = tokio::time::Instant::now();
+    sim.fake.kill("shop-web", 1);
+    sim.until_state("shop/web", Exited).await;
+    assert!(died.elapsed() < Duration::from_secs(1));
 }

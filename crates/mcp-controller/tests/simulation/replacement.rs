@@ -178,26 +178,3 @@ async fn what_took_something_down_is_finished_however_late() {
             .is_some()
     );
 }
-
-#[tokio::test(start_paused = true)]
-async fn operations_that_are_resumed_hold_up_no_look() {
-    let mut sim = Sim::new();
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let names: Vec<String> = (0..20).map(|n| format!("c{n}")).collect();
-    let components: Vec<(&str, &str, &str)> = names
-        .iter()
-        .map(|name| (name.as_str(), "v1", "no"))
-        .collect();
-    sim.fake.latency(Call::Pull, Duration::from_mins(5));
-    let request = mcp_model::Request::Deploy {
-        service: service("slow", &components),
-        only: None,
-    };
-    sim.ask(request).await;
-    sim.restart_agent().await;
-    crate::world::seconds(1).await;
-    let died = tokio::time::Instant::now();
-    sim.fake.kill("shop-web", 1);
-    sim.until_state("shop/web", ObservedState::Exited).await;
-    assert!(died.elapsed() < Duration::from_secs(1));
-}

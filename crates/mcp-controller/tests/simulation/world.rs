@@ -528,3 +528,10 @@ pub(crate) fn service(name: &str, components: &[(&str, &str, &str)]) -> ServiceS
         components: components.iter().map(spec).collect(),
     }
 }
+
+/// A service of `count` components `c0`, `c1`, ….
+pub(crate) fn many(name: &str, count: usize) -> ServiceSpec {
+    let names: Vec<String> = (0..count).map(|n| format!("c{n}")).collect();
+    let components: Vec<_> = names.iter().map(|c| (c.as_str(), "v1", "no")).collect();
+    service(name, &components)
+}
