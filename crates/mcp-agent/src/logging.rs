@@ -56,6 +56,14 @@ fn filter(level: LogLevel) -> EnvFilter {
     .into_iter()
     .filter_map(|quiet| quiet.parse::<Directive>().ok())
     .filter(|_| level > LevelFilter::INFO)
+    // Its messages are sentences of its own, with places in its sources; an opened registry is
+    // told by us.
+    .chain(
+        "refinery_core=warn"
+            .parse::<Directive>()
+            .ok()
+            .filter(|_| level > LevelFilter::WARN),
+    )
     .fold(
         EnvFilter::default().add_directive(level.into()),
         EnvFilter::add_directive,

@@ -21,7 +21,7 @@ use crate::stamps::Stamps;
 
 const COMPONENTS: usize = 10;
 /// How often each of them dies.
-const TIMES: usize = 6;
+const TIMES: usize = 10;
 const SERVICE: &str = "mortal";
 
 /// `podman events` looks every 250 ms: deaths are spread over all of that.
@@ -83,7 +83,7 @@ fn rows(alert: &Samples, event: &Samples) -> Vec<Row> {
     ]
 }
 
-/// Steps of a third of the golden ratio fall everywhere and never in a row.
+/// Steps of the golden ratio fall everywhere and never in a row.
 fn phase(n: usize) -> Duration {
     let n = u32::try_from(n).unwrap_or(0);
     let parts = n.wrapping_mul(618) % 1000;

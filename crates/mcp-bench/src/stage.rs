@@ -14,7 +14,7 @@ const NODE: &str = "bench";
 
 /// How long the agent must have been without children to count as done with what it was doing:
 /// longer than it gathers changes before it lists them.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(700);
 /// Time between two looks at it.
 const LOOK: Duration = Duration::from_millis(20);
 /// How long it may take to come to rest. Tells "never" from "later".

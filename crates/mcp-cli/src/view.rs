@@ -69,6 +69,16 @@ pub(crate) struct Drift {
     pub(crate) incident_id: String,
 }
 
+/// A component that changes its state too often.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Flapping {
+    pub(crate) service: String,
+    pub(crate) component: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) cause: String,
+    pub(crate) incident_id: String,
+}
+
 /// A change of an observed state.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Event {
@@ -183,6 +193,18 @@ impl From<v1::ForeignContainer> for Foreign {
             desired: wire.desired_state,
             observed: wire.observed_state,
             container_id: wire.container_id,
+        }
+    }
+}
+
+impl From<v1::FlappingInfo> for Flapping {
+    fn from(wire: v1::FlappingInfo) -> Self {
+        Self {
+            service: wire.service,
+            component: wire.component,
+            since: timestamp(wire.since.as_ref()),
+            cause: wire.cause,
+            incident_id: wire.incident_id,
         }
     }
 }

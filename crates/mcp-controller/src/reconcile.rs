@@ -7,7 +7,9 @@ mod tell;
 
 use std::time::Duration;
 
-use mcp_model::{ComponentKey, ContainerId, DriftKind, KeyState, Moment, Observed, OperationId};
+use mcp_model::{
+    ComponentKey, ContainerId, DriftKind, Incident, KeyState, Moment, Observed, OperationId,
+};
 use mcp_plan::drift::{Assessment, Patience, assess};
 use tokio::sync::{Notify, watch};
 use tracing::{debug, warn};
@@ -51,6 +53,13 @@ pub(crate) enum RunError {
     /// The run took longer than anything in it may.
     #[error("the run did not end within its deadline")]
     Overdue,
+}
+
+/// What is to be shown about a key besides what was seen.
+#[derive(Default)]
+struct Findings {
+    drift: Vec<Standing>,
+    flapping: Option<Incident>,
 }
 
 impl Reconciler {
@@ -139,7 +148,11 @@ impl Reconciler {
         if let [first, ..] = drift.as_slice() {
             debug!(key = %record.key, cause = %first.drift.cause, "drift stands");
         }
-        self.publish(state, seen, drift, None, now);
+        let findings = Findings {
+            drift,
+            flapping: told.flapping,
+        };
+        self.publish(state, seen, findings, None, now);
         let settled = match assessment {
             Assessment::Settling(due) => Some(now.until(&due)),
             _ => None,
@@ -151,7 +164,7 @@ impl Reconciler {
         &self,
         state: &KeyState,
         seen: &Seen,
-        drift: Vec<Standing>,
+        findings: Findings,
         operation: Option<OperationId>,
         seen_at: Moment,
     ) {
@@ -163,7 +176,8 @@ impl Reconciler {
         let mut status = Status {
             record,
             observed: seen.observed.clone(),
-            drift,
+            drift: findings.drift,
+            flapping: findings.flapping,
             operation,
             seen_at,
         };

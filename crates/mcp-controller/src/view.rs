@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mcp_model::{
-    ComponentKey, ComponentRecord, Container, Drift, IncidentId, Moment, Observed, OperationId,
+    ComponentKey, ComponentRecord, Container, Drift, Incident, IncidentId, Moment, Observed,
+    OperationId,
 };
 use tokio::sync::watch;
 
@@ -35,6 +36,8 @@ pub struct Status {
     pub observed: Observed,
     /// What differs.
     pub drift: Vec<Standing>,
+    /// The incident of flapping that stands.
+    pub flapping: Option<Incident>,
     /// The operation that is open on it.
     pub operation: Option<OperationId>,
     /// When the look that this rests on began.

@@ -194,8 +194,16 @@ fn component(
 ) -> v1::ComponentPlan {
     let Some(stored) = stored else {
         let image = change("image", String::new(), spec.image.to_string());
+        let said = ComponentSpec::of_image(spec.image.clone());
+        let said = diff::fields(&said.effective(), &spec.effective())
+            .into_iter()
+            .map(|field| change(&field.field, String::new(), field.after));
         let wanted = change("desired", String::new(), desired.to_string());
-        return plan_of(name, "added", vec![image, wanted]);
+        return plan_of(
+            name,
+            "added",
+            [image].into_iter().chain(said).chain([wanted]).collect(),
+        );
     };
     let mut fields: Vec<v1::FieldChange> =
         diff::fields(&stored.spec.effective(), &spec.effective())

@@ -91,6 +91,7 @@ impl StatusApi {
         Ok(v1::GetServiceStatusResponse {
             services: seen(&services, &view, failed.as_deref()),
             drift: drift(&view, name.as_ref()),
+            flapping: flapping(&view, name.as_ref()),
             recent_events: events.iter().map(info::event_info).collect(),
             observed_at: view.observed_at.map(|at| stamp_to_wire(at.wall)),
             observation_error: observation_error(failed, &view),
@@ -227,6 +228,15 @@ fn drift(view: &View, service: Option<&ServiceName>) -> Vec<v1::DriftInfo> {
                 standing.incident.as_ref(),
             )
         })
+        .collect()
+}
+
+fn flapping(view: &View, service: Option<&ServiceName>) -> Vec<v1::FlappingInfo> {
+    view.components
+        .iter()
+        .filter(|(key, _)| service.is_none_or(|name| key.service == *name))
+        .filter_map(|(_, status)| status.flapping.as_ref())
+        .map(info::flapping_info)
         .collect()
 }
 

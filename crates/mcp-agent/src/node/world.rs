@@ -49,7 +49,21 @@ impl World {
         let args = podman_args(config);
         let podman = Podman::new(Settings::new(args.clone(), instance, mounts));
         let sources = detect(&podman).await;
-        info!(events = ?sources.events, directories = ?sources.directories, "sources of hints");
+        let directories: Vec<_> = sources
+            .directories
+            .iter()
+            .map(|dir| dir.display().to_string())
+            .collect();
+        let events = match sources.events {
+            EventSource::File => "file",
+            EventSource::Follower => "podman-events",
+            EventSource::None => "none",
+        };
+        info!(
+            events,
+            directories = directories.join(" "),
+            "sources of hints"
+        );
         let (sender, receiver) = channel(HINTS);
         let (hints, handles) = Hints::new(args.clone(), sources, sender);
         let hints = HintFeed {

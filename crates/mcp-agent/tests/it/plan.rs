@@ -37,9 +37,14 @@ async fn a_sync_preview_names_what_changes_field_by_field_and_changes_nothing() 
         env: vec!["DB_PASSWORD=hunter2".to_owned(), "MODE=fast".to_owned()],
         ..component("web", "localhost/hello:v2")
     };
+    let job = v1::ComponentSpec {
+        restart: "no".to_owned(),
+        cmd: vec!["--once".to_owned()],
+        ..component("job", "localhost/hello:v1")
+    };
     let newer = v1::ServiceSpec {
         active: false,
-        components: vec![web, component("job", "localhost/hello:v1")],
+        components: vec![web, job],
         ..hello()
     };
     let plan = client
@@ -57,6 +62,16 @@ async fn a_sync_preview_names_what_changes_field_by_field_and_changes_nothing() 
     assert_eq!(
         changes,
         [("job", "added"), ("web", "changed"), ("api", "orphaned")]
+    );
+    let said: Vec<&str> = hello.components[0]
+        .fields
+        .iter()
+        .map(|f| f.field.as_str())
+        .collect();
+    assert_eq!(
+        said,
+        ["image", "restart", "cmd", "desired"],
+        "all that a new one says"
     );
     let web = &hello.components[1];
     let field = |name: &str| web.fields.iter().find(|field| field.field == name).unwrap();

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::fleet::{Answer, ask, report_silent};
 use crate::human::{age, timestamp};
 use crate::problem::{Exit, Problem};
-use crate::view::{self, Drift, Event, Foreign, Service, Source};
+use crate::view::{self, Drift, Event, Flapping, Foreign, Service, Source};
 
 /// What all nodes answered.
 #[derive(Debug, Serialize)]
@@ -40,6 +40,8 @@ pub(super) struct View {
     pub(super) observation_error: Option<String>,
     pub(super) services: Vec<Service>,
     pub(super) drift: Vec<Drift>,
+    /// What changes its state too often, whether it is as wanted just now or not.
+    pub(super) flapping: Vec<Flapping>,
     pub(super) recent_events: Vec<Event>,
     pub(super) foreign: Vec<Foreign>,
     /// How many foreign containers there are beside those shown.
@@ -114,6 +116,7 @@ impl View {
             observation_error: view::said(wire.observation_error),
             services: view::all(wire.services),
             drift: view::all(wire.drift),
+            flapping: view::all(wire.flapping),
             recent_events: view::all(wire.recent_events),
             foreign: view::all(wire.foreign),
             foreign_omitted: wire.foreign_omitted,

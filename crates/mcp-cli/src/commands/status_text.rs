@@ -21,6 +21,7 @@ impl Show for Status {
             self.views(),
             self.states(),
             self.verdict(),
+            self.flapping(),
             self.events(),
             self.foreign(),
         ];
@@ -106,6 +107,28 @@ impl Status {
             "\n{ALARM}DRIFT{ALARM:#} in {number}\n{}{DOUBT}{doubt}{DOUBT:#}",
             table.render()
         )
+    }
+
+    fn flapping(&self) -> String {
+        let mut table = Table::new(&["[NODE]", "COMPONENT", "SINCE", "WHY"]);
+        for (name, node) in self.named() {
+            for flapping in &node.flapping {
+                table.row([
+                    name.into(),
+                    format!("{}/{}", flapping.service, flapping.component).into(),
+                    ago(node.now(), flapping.since).into(),
+                    flapping.cause.as_str().into(),
+                ]);
+            }
+        }
+        if table.is_empty() {
+            return String::new();
+        }
+        let number = count(
+            self.nodes.iter().map(|node| node.flapping.len()).sum(),
+            "component",
+        );
+        format!("\n{ALARM}FLAPPING{ALARM:#}: {number}\n{}", table.render())
     }
 
     /// What is not as wanted, and neither drift nor being worked on: it may settle by itself (S29).

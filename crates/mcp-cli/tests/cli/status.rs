@@ -105,6 +105,30 @@ async fn without_drift_it_says_so() {
 }
 
 #[tokio::test]
+async fn what_flaps_is_told_even_while_it_is_as_wanted() {
+    let world = World::new();
+    let mut status = healthy();
+    status.flapping.push(mcp_proto::v1::FlappingInfo {
+        service: "hello".to_owned(),
+        component: "web".to_owned(),
+        cause: "changed state 5 times within 600 s".to_owned(),
+        ..Default::default()
+    });
+    world.node("rift", script(status)).await;
+    let run = world.mcp(&["status"]).await.expect(0);
+    assert!(
+        run.stdout.contains("FLAPPING: 1 component"),
+        "{}",
+        run.stdout
+    );
+    assert!(
+        run.stdout.contains("changed state 5 times"),
+        "{}",
+        run.stdout
+    );
+}
+
+#[tokio::test]
 async fn what_may_still_settle_is_no_drift_and_is_not_called_fine() {
     let verdict = async |change: fn(&mut mcp_proto::v1::ComponentInfo)| {
         let world = World::new();

@@ -13,7 +13,7 @@ use mcp_model::{
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
 use tracing::{info, warn};
 
-use super::{Reconciler, RunError};
+use super::{Findings, Reconciler, RunError};
 use crate::looks::Seen;
 use crate::port::{RunRequest, RuntimeFailure};
 
@@ -110,7 +110,7 @@ impl Reconciler {
         self.publish(
             state,
             &seen,
-            Vec::new(),
+            Findings::default(),
             Some(operation),
             self.ports.clock.now(),
         );

@@ -17,6 +17,8 @@ use super::{Reconciler, RunError};
 pub(super) struct Told {
     /// The incident of drift that stands now.
     pub(super) drift_incident: Option<IncidentId>,
+    /// The incident of flapping that stands now.
+    pub(super) flapping: Option<Incident>,
     /// When there may be something to tell again.
     pub(super) recheck: Option<Duration>,
 }
@@ -62,12 +64,10 @@ impl Reconciler {
                 told.recheck = told.recheck.into_iter().chain([wait]).min();
             }
             if matter.kind == AlertKind::Drift {
-                told.drift_incident = match &change {
-                    Some(change) if change.closed.is_some() => None,
-                    Some(change) => Some(change.incident.id.clone()),
-                    None => open.map(|incident| incident.id.clone()),
-                };
-            } else if standing_now(change.as_ref(), open) {
+                let standing = standing_now(change.as_ref(), open);
+                told.drift_incident = standing.map(|incident| incident.id.clone());
+            } else if let Some(incident) = standing_now(change.as_ref(), open) {
+                told.flapping = Some(incident.clone());
                 // Transitions leave the window with time, not with events.
                 let wait = (self.settings.flap_window / 4).max(Duration::from_secs(1));
                 told.recheck = told.recheck.into_iter().chain([wait]).min();
@@ -175,8 +175,16 @@ fn last_told(state: &KeyState, kind: AlertKind) -> Option<Moment> {
         .map(|(_, at)| *at)
 }
 
-fn standing_now(change: Option<&IncidentChange>, open: Option<&Incident>) -> bool {
-    change.map_or(open.is_some(), |change| change.closed.is_none())
+/// The incident that stands after the change.
+fn standing_now<'a>(
+    change: Option<&'a IncidentChange>,
+    open: Option<&'a Incident>,
+) -> Option<&'a Incident> {
+    match change {
+        Some(change) if change.closed.is_some() => None,
+        Some(change) => Some(&change.incident),
+        None => open,
+    }
 }
 
 fn drift_standing(assessment: &Assessment) -> (Standing, Matter) {

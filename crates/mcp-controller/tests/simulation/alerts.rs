@@ -153,6 +153,12 @@ async fn a_restart_policy_that_mends_it_in_time_is_no_drift_and_counts_for_flapp
     let alert = sim.scribe.told.lock().unwrap()[0].clone();
     assert_eq!(alert.kind, AlertKind::Flapping);
     assert!(alert.transitions > 3);
+    let shown = sim
+        .status("shop/web")
+        .flapping
+        .clone()
+        .expect("it is shown");
+    assert_eq!(shown.id, alert.incident);
     seconds(1200).await;
     assert_eq!(
         sim.told().len(),
@@ -160,6 +166,7 @@ async fn a_restart_policy_that_mends_it_in_time_is_no_drift_and_counts_for_flapp
         "closed once it was calm for a window: {:?}",
         sim.told()
     );
+    assert_eq!(sim.status("shop/web").flapping, None);
 }
 
 #[tokio::test(start_paused = true)]

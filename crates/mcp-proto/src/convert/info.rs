@@ -1,7 +1,7 @@
 //! What the agent tells: records, observations, events and operations for the wire.
 
 use mcp_model::{
-    ComponentKey, ComponentRecord, Container, Drift, Event, IncidentId, Moment, Observed,
+    ComponentKey, ComponentRecord, Container, Drift, Event, Incident, IncidentId, Moment, Observed,
     ObservedState, Operation, OperationId, ServiceRecord, Stamp, Step, StepState,
 };
 
@@ -156,6 +156,17 @@ pub fn drift_info(
         cause: drift.cause.clone(),
         exit_code: drift.exit_code,
         incident_id: incident.map(ToString::to_string).unwrap_or_default(),
+    }
+}
+
+/// A component that changes its state too often.
+pub fn flapping_info(incident: &Incident) -> v1::FlappingInfo {
+    v1::FlappingInfo {
+        service: incident.key.service.to_string(),
+        component: incident.key.component.to_string(),
+        since: Some(stamp_to_wire(incident.opened.wall)),
+        cause: incident.cause.clone(),
+        incident_id: incident.id.to_string(),
     }
 }
 
