@@ -198,7 +198,7 @@ pub enum AcceptError {
         service: ServiceName,
     },
     /// There is nothing that it could be done to.
-    #[error("cannot {kind} {service}: {why}")]
+    #[error("{service} has nothing to {kind}: {why}")]
     NothingToDo {
         /// What was asked.
         kind: OperationKind,

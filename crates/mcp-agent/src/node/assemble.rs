@@ -23,7 +23,7 @@ use crate::adapters::store::RegistryStore;
 use crate::adapters::tokens::RegisteredTokens;
 use crate::api::Api;
 use crate::gate::{Door, Gate, Refusals};
-use crate::serve::{Connection, TcpFront, UnixFront, serve};
+use crate::serve::{Connection, UnixFront, serve};
 
 /// Finished handshakes that wait to be served.
 const READY: usize = 32;
@@ -33,11 +33,9 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
         &opened.config.server.tls_cert,
         &opened.config.server.tls_key,
     )?;
-    // Both doors before anything runs: a port in use must not leave a look half done.
     warn_of_certificate(&opened);
-    let tcp = TcpFront::bind(opened.config.server.grpc_addr).await?;
     let unix = UnixFront::bind(&opened.config.agent.run_dir)?;
-    let address = tcp.address();
+    let address = opened.tcp.address();
 
     let World {
         runtime,
@@ -98,7 +96,7 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
     let mut fronts: JoinSet<Task> = JoinSet::new();
     let (ready, connections) = mpsc::channel(READY);
     let stop = stops.closing.clone();
-    fronts.spawn(async move { ("listener", tcp.accept(tls, ready, stop).await).ok() });
+    fronts.spawn(async move { ("listener", opened.tcp.accept(tls, ready, stop).await).ok() });
     spawn_server(
         &mut fronts,
         "server",

@@ -26,11 +26,13 @@ pub use world::{HintFeed, World, podman_args};
 use crate::adapters::clock::SystemClock;
 use crate::api::Policy;
 use crate::lock::Lock;
+use crate::serve::TcpFront;
 
-/// A node whose lock is held and whose registry is open.
+/// A node whose lock and port are held and whose registry is open.
 pub struct Opened {
     config: AgentConfig,
     lock: Lock,
+    tcp: TcpFront,
     registry: Registry,
     instance: String,
     policy: Arc<Policy>,
@@ -38,12 +40,14 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Takes the lock and opens the registry. Nothing is served yet.
+    /// Takes the lock and the port, then opens the registry: where either is somebody else's,
+    /// nothing was touched. Nothing is served yet.
     pub async fn open(config: AgentConfig) -> anyhow::Result<Self> {
         if config.provider() == Provider::Mcias {
             bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
         }
         let lock = Lock::take(&config.database.path)?;
+        let tcp = TcpFront::bind(config.server.grpc_addr).await?;
         let registry = Registry::open(&config.database.path, &Options::default())?;
         let instance = registry
             .instance_id()
@@ -62,6 +66,7 @@ impl Opened {
         Ok(Self {
             config,
             lock,
+            tcp,
             registry,
             instance,
             policy,

@@ -271,6 +271,7 @@ async fn a_port_in_use_is_named() {
         error.contains(&config.server.grpc_addr.to_string()),
         "{error}"
     );
+    assert!(!config.database.path.exists(), "nothing was touched");
     // Nothing of the attempt is left.
     drop(taken);
     let (running, _) = start(config, None).await.unwrap();

@@ -322,7 +322,7 @@ fn a_restart_skips_what_is_not_wanted_running() {
     for (what, error) in [
         (
             restart("a"),
-            "cannot restart a: none of its components is wanted running",
+            "a has nothing to restart: none of its components is wanted running",
         ),
         (restart("x"), "service x is not known on this node"),
         (start("x"), "service x is not known on this node"),
