@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_model::{ComponentKey, Container, ContainerId, Moment};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,8 +23,13 @@ use crate::reconcile::Reconciler;
 use crate::view::{MAX_FOREIGN, Publisher};
 use crate::{Ports, Settings};
 
-/// Runs at once, in each lane.
+/// Runs at once that only look.
 const WORKERS: usize = 8;
+/// Runs at once that carry out operations. Most of them wait: for a pull, or for their turn to act.
+const OPERATIONS: usize = 64;
+/// Operations' steps that may take something down or start something at once. A step keeps its
+/// turn to its end, so that a large redeploy does not stop everything before it starts anything.
+const ACTING: usize = 8;
 /// Messages that wait for the loop.
 const MESSAGES: usize = 1024;
 /// How long the runtime must be quiet before a change is listed…
@@ -54,6 +59,7 @@ impl Controller {
             publisher,
             progress,
             messages: Notify::new(),
+            acting: Arc::new(Semaphore::new(ACTING)),
         });
         let handle = Handle {
             messages: sender,
@@ -147,7 +153,11 @@ impl Loop {
         self.queue.promote(now);
         for lane in [Trigger::Intent, Trigger::Hint] {
             let mut busy = self.running.values().filter(|(_, l)| *l == lane).count();
-            while busy < WORKERS {
+            let workers = match lane {
+                Trigger::Intent => OPERATIONS,
+                Trigger::Hint => WORKERS,
+            };
+            while busy < workers {
                 let Some(key) = self.queue.take(lane, now) else {
                     break;
                 };

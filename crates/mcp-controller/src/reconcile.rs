@@ -5,13 +5,14 @@ mod execute;
 mod look;
 mod tell;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_model::{
     ComponentKey, ContainerId, DriftKind, Incident, KeyState, Moment, Observed, OperationId,
 };
 use mcp_plan::drift::{Assessment, Patience, assess};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tracing::{debug, warn};
 
 use crate::Ports;
@@ -36,6 +37,8 @@ pub(crate) struct Reconciler {
     pub(crate) progress: watch::Sender<u64>,
     /// Wakes the dispatcher: a message was stored.
     pub(crate) messages: Notify,
+    /// Turns to act, for steps of operations.
+    pub(crate) acting: Arc<Semaphore>,
 }
 
 /// Why a run could not do what it had to.

@@ -11,6 +11,7 @@ use mcp_model::{
     StepOutcome, StepState, StepUpdate, Ticket,
 };
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{info, warn};
 
 use super::{Findings, Reconciler, RunError};
@@ -52,6 +53,8 @@ struct Work {
     aside_gone: bool,
     /// The name turned out to be taken once.
     name_taken: bool,
+    /// Its turn to act, from its first act but a pull to its end.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Reconciler {
@@ -81,6 +84,7 @@ impl Reconciler {
             made: None,
             aside_gone: false,
             name_taken: false,
+            turn: None,
         };
         for _ in 0..MAX_ROUNDS {
             match self.round(state, &mut work).await? {
@@ -202,6 +206,10 @@ impl Reconciler {
         actions: Vec<Action>,
     ) -> Result<Round, RunError> {
         for action in actions {
+            if !matches!(action, Action::Pull { .. }) && self.had_to_wait(work).await {
+                // What was planned on may be minutes old by now.
+                return Ok(Round::Again);
+            }
             self.announce(state, work, &action).await?;
             let result = self.perform(work, &action).await;
             let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
@@ -235,6 +243,20 @@ impl Reconciler {
             }
         }
         Ok(Round::Again)
+    }
+
+    /// Takes the step's turn to act, unless it has it. Says whether it had to wait for it.
+    async fn had_to_wait(&self, work: &mut Work) -> bool {
+        if work.turn.is_some() {
+            return false;
+        }
+        let turns = &self.acting;
+        let (turn, waited) = match turns.clone().try_acquire_owned() {
+            Ok(turn) => (Some(turn), false),
+            Err(_) => (turns.clone().acquire_owned().await.ok(), true),
+        };
+        work.turn = turn;
+        waited
     }
 
     /// A removal failed: try again later, but not for ever.

@@ -195,11 +195,56 @@ async fn an_hour_of_hung_calls_in_every_place_costs_no_time_of_the_processor() {
         sim.fake.kill(&format!("looked-c{n}"), 1);
     }
     let deploy = mcp_model::Request::Deploy {
-        service: many("slow", 10),
+        service: many("slow", 80),
         only: None,
     };
     sim.ask(deploy).await;
     seconds(3600).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_slow_pulls() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.fake.latency(Call::Pull, Duration::from_mins(5));
+    let deploy = mcp_model::Request::Deploy {
+        service: many("slow", 20),
+        only: None,
+    };
+    sim.ask(deploy).await;
+    seconds(1).await;
+    let asked = tokio::time::Instant::now();
+    let stop = sim
+        .ask(mcp_model::Request::Stop("shop".parse().unwrap()))
+        .await;
+    sim.settled(&stop).await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_redeploy_has_only_so_many_containers_down_at_once() {
+    let mut sim = Sim::new();
+    sim.deploy(many("big", 40)).await;
+    for call in [Call::Stop, Call::Run] {
+        sim.fake.latency(call, Duration::from_secs(5));
+    }
+    let deploy = mcp_model::Request::Deploy {
+        service: many("big", 40),
+        only: None,
+    };
+    let operation = sim.ask(deploy).await;
+    let mut most_down = 0;
+    while !sim.operation(&operation).state.is_settled() {
+        let runs = |c: &mcp_model::Container| c.instance.pid.is_some();
+        let up = sim.fake.containers().iter().filter(|c| runs(c)).count();
+        most_down = most_down.max(40 - up.min(40));
+        seconds(1).await;
+    }
+    assert!((1..=8).contains(&most_down), "{most_down}");
 }
 
 #[tokio::test(start_paused = true)]

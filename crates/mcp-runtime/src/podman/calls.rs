@@ -72,7 +72,7 @@ impl ContainerRuntime for Podman {
             call: Call::Pull,
             object: image.as_str(),
         };
-        let _slot = self.long_slot().await;
+        let _slot = self.pull_slot().await;
         self.succeed(about, &self.args().pull(image), limit).await?;
         Ok(())
     }

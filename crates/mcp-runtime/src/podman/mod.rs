@@ -28,6 +28,8 @@ pub use settings::{Deadlines, Settings};
 pub const SLOTS: usize = 4;
 /// How many of them pulls and stops may hold.
 pub const LONG_SLOTS: usize = 3;
+/// How many of those pulls may hold, so that a stop does not wait for a slow registry.
+pub const PULL_SLOTS: usize = 2;
 /// How much of a container's output is read for its last lines, in bytes.
 const LOG_LIMIT: usize = 1024 * 1024;
 
@@ -36,6 +38,7 @@ pub struct Podman {
     settings: Settings,
     slots: Arc<Semaphore>,
     long_slots: Arc<Semaphore>,
+    pull_slots: Arc<Semaphore>,
     looks: Batcher,
 }
 
@@ -85,6 +88,7 @@ impl Podman {
             settings,
             slots: Arc::new(Semaphore::new(SLOTS)),
             long_slots: Arc::new(Semaphore::new(LONG_SLOTS)),
+            pull_slots: Arc::new(Semaphore::new(PULL_SLOTS)),
             looks: Batcher::default(),
         }
     }
@@ -130,6 +134,12 @@ impl Podman {
     async fn long_slot(&self) -> Vec<OwnedSemaphorePermit> {
         // In this order: whoever waits for a long slot must not hold one that looks could use.
         vec![permit(&self.long_slots).await, permit(&self.slots).await]
+    }
+
+    async fn pull_slot(&self) -> Vec<OwnedSemaphorePermit> {
+        let mut permits = vec![permit(&self.pull_slots).await];
+        permits.extend(self.long_slot().await);
+        permits
     }
 
     fn limits(&self, deadline: Duration) -> Limits {

@@ -170,9 +170,9 @@ async fn a_hanging_podman_is_a_time_out_that_names_the_call() {
 }
 
 #[tokio::test]
-async fn a_look_gets_through_while_stops_and_pulls_take_their_time() {
+async fn a_look_and_a_stop_get_through_while_others_take_their_time() {
     let it = scripted(
-        "case $1 in stop|pull) mkfifo $DIR/$$; mv $DIR/$$ $DIR/waits-$$; cat $DIR/waits-$$;; \
+        "case $1 in stop|pull) mkfifo $DIR/$$; mv $DIR/$$ $DIR/waits-$1-$$; cat $DIR/waits-$1-$$;; \
          *) echo '[]';; esac",
     );
     let web = id(WEB);
@@ -187,10 +187,11 @@ async fn a_look_gets_through_while_stops_and_pulls_take_their_time() {
     };
     let slow = async {
         tokio::join!(
-            it.podman.stop(&web, grace),
-            it.podman.stop(&web, grace),
+            // Pulls first: they alone never hold every place that a stop could have.
             it.podman.pull(&image, grace),
             it.podman.pull(&image, grace),
+            it.podman.pull(&image, grace),
+            it.podman.stop(&web, grace),
             it.podman.stop(&web, grace),
         )
     };
@@ -200,6 +201,15 @@ async fn a_look_gets_through_while_stops_and_pulls_take_their_time() {
         }
         assert!(it.podman.list().await.unwrap().containers.is_empty());
         assert_eq!(waiting().len(), LONG_SLOTS, "no more of them at once");
+        let stops = waiting()
+            .iter()
+            .filter(|p| p.to_string_lossy().contains("-stop-"))
+            .count();
+        assert_eq!(
+            stops,
+            LONG_SLOTS - PULL_SLOTS,
+            "a stop does not wait for pulls"
+        );
     };
     tokio::select! {
         ended = slow => panic!("they wait: {ended:?}"),
