@@ -45,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "mcp-proto",
         ],
     ),
+    // It uses the end-to-end harness, which nothing that is shipped may.
     ("mcp-bench", ANYTHING),
     ("mcp-e2e", ANYTHING),
 ];
