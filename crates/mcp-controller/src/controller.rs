@@ -29,7 +29,7 @@ const WORKERS: usize = 8;
 const OPERATIONS: usize = 64;
 /// Operations' steps that may take something down or start something at once. A step keeps its
 /// turn to its end, so that a large redeploy does not stop everything before it starts anything.
-const ACTING: usize = 8;
+const ACTING: usize = 16;
 /// Messages that wait for the loop.
 const MESSAGES: usize = 1024;
 /// How long the runtime must be quiet before a change is listed…
@@ -126,6 +126,10 @@ struct Loop {
     resync: Instant,
     /// A change that waits for quiet: when it will be listed, and when at the latest.
     change: Option<(Instant, Instant)>,
+    /// When a container was last named by a hint.
+    container_hint: Option<Instant>,
+    /// When a change was last listed at once.
+    listed_at: Option<Instant>,
     pruning: JoinSet<()>,
     pruned: Option<Instant>,
 }
@@ -143,6 +147,8 @@ impl Loop {
             waiting: Vec::new(),
             resync: Instant::now(),
             change: None,
+            container_hint: None,
+            listed_at: None,
             pruning: JoinSet::new(),
             pruned: None,
         }
@@ -249,6 +255,7 @@ impl Loop {
     }
 
     fn container(&mut self, id: &ContainerId, now: Instant) {
+        self.container_hint = Some(now);
         match self.core.looks.owner(id) {
             Some(key) => {
                 self.core.looks.distrust(&key);
@@ -259,20 +266,22 @@ impl Loop {
     }
 
     /// The first change after quiet is listed at once, what follows it is gathered. While an
-    /// operation runs the changes are most likely its own: they can wait for quiet.
+    /// operation runs, and right after a container was named, the change is most likely of that
+    /// making: it can wait for quiet, and not slow down the look at that container.
     fn changed(&mut self, now: Instant) {
         let operating = self
             .running
             .values()
             .any(|(_, lane)| *lane == Trigger::Intent);
-        self.change = Some(match self.change {
-            Some((_, latest)) => ((now + QUIET).min(latest), latest),
-            None if operating => (now + QUIET, now + QUIET_AT_MOST),
-            None => {
-                self.list();
-                (now + QUIET, now + QUIET_AT_MOST)
-            }
-        });
+        let recent = |at: Option<Instant>| at.is_some_and(|at| now < at + QUIET);
+        if let Some((_, latest)) = self.change {
+            self.change = Some(((now + QUIET).min(latest), latest));
+        } else if operating || recent(self.container_hint) || recent(self.listed_at) {
+            self.change = Some((now + QUIET, now + QUIET_AT_MOST));
+        } else {
+            self.listed_at = Some(now);
+            self.list();
+        }
     }
 
     fn next_wake(&self) -> Instant {

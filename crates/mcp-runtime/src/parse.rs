@@ -5,6 +5,7 @@
 //! answer an error, never a shorter list (S25).
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use mcp_model::{Container, ContainerId, Exit, Instance, Labels, RuntimeState, Stamp};
@@ -38,6 +39,19 @@ pub fn listing(json: &[u8]) -> Result<Vec<Container>, ParseError> {
 pub fn inspection(json: &[u8]) -> Result<Vec<Container>, ParseError> {
     let details: Vec<Detail> = read(json)?;
     Ok(details.into_iter().map(Detail::into_container).collect())
+}
+
+/// Where the containers of what `podman container inspect` printed write their output, as far as
+/// it is a file that can be read. Only a shorter way to the same lines: what cannot be read is left
+/// out.
+pub fn log_files(json: &[u8]) -> Vec<(ContainerId, PathBuf)> {
+    let details: Vec<Detail> = read(json).unwrap_or_default();
+    let file = |detail: Detail| {
+        let log = detail.host_config?.log_config?;
+        let readable = log.driver == "k8s-file" && log.path.starts_with('/');
+        readable.then(|| (detail.id, log.path.into()))
+    };
+    details.into_iter().filter_map(file).collect()
 }
 
 /// Whether what `podman ps --external` printed shows a phantom of that very name: something in
@@ -205,6 +219,17 @@ struct DetailConfig {
 struct DetailHost {
     #[serde(default)]
     memory: Option<i64>,
+    #[serde(default)]
+    log_config: Option<LogConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct LogConfig {
+    #[serde(default, rename = "Type")]
+    driver: String,
+    #[serde(default)]
+    path: String,
 }
 
 impl Detail {

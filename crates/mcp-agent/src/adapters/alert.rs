@@ -194,7 +194,10 @@ async fn run(mut command: Command) -> io::Result<Ended> {
         // Before the leader is reaped: until then nobody else can have its id. Children that it
         // left behind would otherwise outlive the deadline.
         drop(group);
-        let _ = timeout(LAST_WORDS, reading).await;
+        // One that has ended already would never say so a second time.
+        if !futures::future::FusedFuture::is_terminated(&reading) {
+            let _ = timeout(LAST_WORDS, reading).await;
+        }
         in_time
     };
     let status = child.wait().await?;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::probe::{self, Found};
@@ -76,6 +77,7 @@ impl Database {
             let conn = Connection::open_with_flags(path, flags)?;
             conn.busy_timeout(options.busy_timeout)?;
             conn.pragma_update(None, "cache_size", -READER_CACHE)?;
+            keep_plans(&conn)?;
             Ok(Self { conn })
         };
         open().map_err(|source| OpenError::Sql {
@@ -105,6 +107,13 @@ impl Database {
     }
 }
 
+/// Keeps a statement's plan whatever is bound to it. Otherwise `SQLite` compiles a cached statement
+/// again for each new value, which was two fifths of the time of a resync of 1,000 components.
+fn keep_plans(conn: &Connection) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
+}
+
 fn prepare_writer(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result<()> {
     conn.busy_timeout(busy_timeout)?;
     let mode: String =
@@ -116,6 +125,7 @@ fn prepare_writer(conn: &Connection, busy_timeout: Duration) -> rusqlite::Result
             "the registry's file system does not allow a write-ahead log"
         );
     }
+    keep_plans(conn)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "cache_size", -WRITER_CACHE)?;

@@ -131,6 +131,10 @@ impl ContainerRuntime for Podman {
     }
 
     async fn last_lines(&self, id: &ContainerId, lines: u32) -> Result<Vec<String>, RuntimeError> {
+        // The file costs microseconds, the command 25 ms, right when somebody waits to be told.
+        if let Some(found) = self.logs.last_lines(id, lines).await {
+            return Ok(found);
+        }
         let about = About {
             call: Call::Logs,
             object: id.short(),

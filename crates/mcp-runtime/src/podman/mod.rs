@@ -4,6 +4,7 @@
 //! may take minutes hold at most [`LONG_SLOTS`] of them, so that a look always gets through.
 
 mod calls;
+mod logs;
 mod settings;
 
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ use crate::words;
 
 pub use settings::{Deadlines, Settings};
 
+use logs::LogFiles;
+
 /// Calls at once.
 pub const SLOTS: usize = 4;
 /// How many of them pulls and stops may hold.
@@ -40,6 +43,7 @@ pub struct Podman {
     long_slots: Arc<Semaphore>,
     pull_slots: Arc<Semaphore>,
     looks: Batcher,
+    logs: LogFiles,
 }
 
 /// What a call is about, for its errors.
@@ -90,6 +94,7 @@ impl Podman {
             long_slots: Arc::new(Semaphore::new(LONG_SLOTS)),
             pull_slots: Arc::new(Semaphore::new(PULL_SLOTS)),
             looks: Batcher::default(),
+            logs: LogFiles::default(),
         }
     }
 
@@ -195,7 +200,10 @@ impl Podman {
         let command = self.args().inspect(&ids);
         let look = self.settings.deadlines.look;
         let found = match self.finish(about, &command, look).await {
-            Ok(finished) => parse::inspection(&finished.stdout).unwrap_or_default(),
+            Ok(finished) => {
+                self.logs.remember(&finished.stdout);
+                parse::inspection(&finished.stdout).unwrap_or_default()
+            }
             // To ask a hung runtime once more for each of them would only hang longer.
             Err(error) => return ids.into_iter().map(|id| (id, Err(error.clone()))).collect(),
         };
@@ -224,15 +232,18 @@ impl Podman {
         let finished = self.finish(about, &command, look).await?;
         let said_so = String::from_utf8_lossy(&finished.stderr).contains(id.as_str());
         match check(about, &command, finished) {
-            Ok(finished) => parse::inspection(&finished.stdout)
-                .and_then(|found| {
-                    let mut found = found.into_iter();
-                    found
-                        .find(|container| container.instance.id == *id)
-                        .ok_or_else(|| ParseError::Unexpected("it is about another".to_owned()))
-                })
-                .map(Some)
-                .map_err(|e| about.unreadable(e)),
+            Ok(finished) => {
+                self.logs.remember(&finished.stdout);
+                parse::inspection(&finished.stdout)
+                    .and_then(|found| {
+                        let mut found = found.into_iter();
+                        found
+                            .find(|container| container.instance.id == *id)
+                            .ok_or_else(|| ParseError::Unexpected("it is about another".to_owned()))
+                    })
+                    .map(Some)
+                    .map_err(|e| about.unreadable(e))
+            }
             Err(RuntimeError::NotFound { .. }) if said_so => Ok(None),
             Err(error) => Err(error),
         }
