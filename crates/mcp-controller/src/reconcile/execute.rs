@@ -3,12 +3,14 @@
 //! Look, plan, act, look again, until the plan is empty. Whatever a look cannot tell is stored
 //! before the act that makes it true, so that a killed agent goes on from where the world is.
 
+mod act;
+
 use std::time::Duration;
 
 use mcp_model::operation::START_BY;
 use mcp_model::{
     Condition, Container, ContainerId, KeyState, Observed, ObservedState, OperationKind,
-    StepOutcome, StepState, StepUpdate, Ticket,
+    StepOutcome, StepState, Ticket,
 };
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +18,6 @@ use tracing::{info, warn};
 
 use super::{Findings, Reconciler, RunError};
 use crate::looks::Seen;
-use crate::port::{RunRequest, RuntimeFailure};
 
 /// How often a step looks and plans before it is given up. A step needs two or three rounds; more
 /// only after time-outs.
@@ -197,156 +198,6 @@ impl Reconciler {
             )));
         }
         Err(RunError::Unobserved(why.to_owned()))
-    }
-
-    async fn act(
-        &self,
-        state: &mut KeyState,
-        work: &mut Work,
-        actions: Vec<Action>,
-    ) -> Result<Round, RunError> {
-        for action in actions {
-            if !matches!(action, Action::Pull { .. }) && self.had_to_wait(work).await {
-                // What was planned on may be minutes old by now.
-                return Ok(Round::Again);
-            }
-            self.announce(state, work, &action).await?;
-            let result = self.perform(work, &action).await;
-            let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
-            let replaced = matches!(&action, Action::Remove(id) if Some(id) == old)
-                && work.ticket.kind == OperationKind::Deploy;
-            if result.is_ok() && replaced {
-                // It was set aside: what holds the place now is as it was seen.
-                work.aside_gone = true;
-                continue;
-            }
-            self.looks.distrust(&work.ticket.key);
-            match result {
-                Ok(()) => work.started |= matches!(action, Action::Run | Action::Start(_)),
-                // Nobody knows what it did: look before anything else.
-                Err(RuntimeFailure::TimedOut(why)) => {
-                    warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
-                    return Ok(Round::Again);
-                }
-                Err(RuntimeFailure::NotFound(_)) if action.takes_down() => return Ok(Round::Again),
-                // Somebody took the name since the last look: see who.
-                Err(RuntimeFailure::NameTaken(_)) if !work.name_taken => {
-                    work.name_taken = true;
-                    return Ok(Round::Again);
-                }
-                // What is to go is gone for sooner or later, whatever holds the runtime up: a
-                // container that nobody knows of any more could come back to life.
-                Err(failure) if matches!(action, Action::Remove(_)) => {
-                    return self.insist(work, &failure);
-                }
-                Err(failure) => return Ok(Round::Lost(failure.to_string())),
-            }
-        }
-        Ok(Round::Again)
-    }
-
-    /// Takes the step's turn to act, unless it has it. Says whether it had to wait for it.
-    async fn had_to_wait(&self, work: &mut Work) -> bool {
-        if work.turn.is_some() {
-            return false;
-        }
-        let turns = &self.acting;
-        let (turn, waited) = match turns.clone().try_acquire_owned() {
-            Ok(turn) => (Some(turn), false),
-            Err(_) => (turns.clone().acquire_owned().await.ok(), true),
-        };
-        work.turn = turn;
-        waited
-    }
-
-    /// A removal failed: try again later, but not for ever.
-    fn insist(&self, work: &Work, failure: &RuntimeFailure) -> Result<Round, RunError> {
-        let waited = self.ports.clock.now().since(&work.ticket.accepted);
-        if waited > START_BY + limit(&work.ticket) {
-            let running = if work.started {
-                "the new container runs, but "
-            } else {
-                ""
-            };
-            return Ok(Round::Over(format!(
-                "{running}an old one could not be removed: {failure}"
-            )));
-        }
-        Err(RunError::Unremoved(failure.to_string()))
-    }
-
-    /// Stores what is about to be done, before it is done.
-    async fn announce(
-        &self,
-        state: &mut KeyState,
-        work: &mut Work,
-        action: &Action,
-    ) -> Result<(), RunError> {
-        let ticket = &mut work.ticket;
-        ticket.state = StepState::Running;
-        ticket.progress.took_down |= action.takes_down();
-        let stopping = match action {
-            Action::Stop { instance, .. } => Some(instance.clone()),
-            _ => None,
-        };
-        self.ports
-            .store
-            .step(StepUpdate {
-                operation: ticket.operation.clone(),
-                key: ticket.key.clone(),
-                phase: action.phase(),
-                progress: ticket.progress.clone(),
-                stopping: stopping.clone(),
-            })
-            .await?;
-        if let (Some(record), Some(stopping)) = (&mut state.record, stopping) {
-            record.stopped = Some(stopping);
-        }
-        self.progress.send_modify(|count| *count += 1);
-        Ok(())
-    }
-
-    async fn perform(&self, work: &mut Work, action: &Action) -> Result<(), RuntimeFailure> {
-        let (runtime, ticket) = (&self.ports.runtime, &work.ticket);
-        let name = ticket.key.container_name();
-        match action {
-            Action::Pull { image, limit } => runtime.pull(image, *limit).await,
-            Action::Stop { instance, grace } => runtime.stop(&instance.id, *grace).await,
-            Action::SetAside(id) => runtime.rename(id, &name.set_aside(&ticket.operation)).await,
-            Action::PutBack(id) => runtime.rename(id, name.as_str()).await,
-            Action::Start(id) => runtime.start(id).await,
-            Action::Remove(id) => runtime.remove(id).await,
-            Action::Run => {
-                let id = self.run_container(ticket).await?;
-                // Before the first look: a hint at its death must find its key.
-                self.looks.own(&id, &ticket.key);
-                work.made = Some(id);
-                Ok(())
-            }
-        }
-    }
-
-    /// Makes the container. A name that a phantom holds is cleared by replacing it, once it was
-    /// confirmed that it is a phantom (S4).
-    async fn run_container(&self, ticket: &Ticket) -> Result<ContainerId, RuntimeFailure> {
-        let mut request = RunRequest {
-            key: ticket.key.clone(),
-            spec: ticket.spec.clone(),
-            revision: ticket.revision,
-            operation: ticket.operation.clone(),
-            replace_phantom: false,
-        };
-        match self.ports.runtime.run(&request).await {
-            Err(RuntimeFailure::NameTaken(why)) => {
-                let name = ticket.key.container_name();
-                if !self.ports.runtime.is_phantom(name.as_str()).await? {
-                    return Err(RuntimeFailure::NameTaken(why));
-                }
-                request.replace_phantom = true;
-                self.ports.runtime.run(&request).await
-            }
-            result => result,
-        }
     }
 
     /// Where a replacement failed after the old container was taken down: turn round and bring it
