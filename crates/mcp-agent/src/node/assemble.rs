@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::families::Families;
 use super::running::{Running, Stops, Task};
-use super::{Opened, World};
+use super::{Parts, World};
 use crate::adapters::alert::AlertCommand;
 use crate::adapters::hints::{HintGlue, SourceAges};
 use crate::adapters::runtime::RuntimeAdapter;
@@ -23,19 +23,21 @@ use crate::adapters::store::RegistryStore;
 use crate::adapters::tokens::RegisteredTokens;
 use crate::api::Api;
 use crate::gate::{Door, Gate, Refusals};
-use crate::serve::{Connection, UnixFront, serve};
+use crate::serve::{Connection, HeldPort, UnixFront, serve};
 
 /// Finished handshakes that wait to be served.
 const READY: usize = 32;
 
-pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Running> {
+pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow::Result<Running> {
     let tls = mcp_identity::server_config(
         &opened.config.server.tls_cert,
         &opened.config.server.tls_key,
     )?;
     warn_of_certificate(&opened);
     let unix = UnixFront::bind(&opened.config.agent.run_dir)?;
-    let address = opened.tcp.address();
+    // Last: whoever gets through here finds the socket there too.
+    let tcp = port.listen()?;
+    let address = tcp.address();
 
     let World {
         runtime,
@@ -96,7 +98,7 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
     let mut fronts: JoinSet<Task> = JoinSet::new();
     let (ready, connections) = mpsc::channel(READY);
     let stop = stops.closing.clone();
-    fronts.spawn(async move { ("listener", opened.tcp.accept(tls, ready, stop).await).ok() });
+    fronts.spawn(async move { ("listener", tcp.accept(tls, ready, stop).await).ok() });
     spawn_server(
         &mut fronts,
         "server",
@@ -134,7 +136,7 @@ pub(super) async fn start(opened: Opened, world: World) -> anyhow::Result<Runnin
 
 /// An expired certificate does not keep the node's own socket from being served, but no
 /// workstation will believe it.
-fn warn_of_certificate(opened: &Opened) {
+fn warn_of_certificate(opened: &Parts) {
     let now = opened.clock.now().wall;
     if let Err(problem) = mcp_identity::check_certificate(&opened.config.server.tls_cert, now) {
         warn!(problem = %crate::api::chain(&problem), "the certificate cannot be believed");

@@ -11,14 +11,14 @@ use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use super::Opened;
+use super::Parts;
 use super::running::Stops;
 use crate::api::{Api, Lifecycle, LocalAdmin, Plan, Sources, StatusApi, Sync};
 use crate::serve::limits;
 
 /// What the families of RPCs are made from.
 pub(super) struct Families<'a> {
-    pub(super) opened: &'a Opened,
+    pub(super) opened: &'a Parts,
     pub(super) handle: &'a Handle,
     pub(super) podman: PodmanArgs,
     pub(super) sources: Arc<dyn Sources>,
@@ -51,7 +51,7 @@ impl Families<'_> {
     }
 
     fn api(&self) -> Api {
-        let Opened {
+        let Parts {
             registry,
             policy,
             clock,

@@ -26,13 +26,18 @@ pub use world::{HintFeed, World, podman_args};
 use crate::adapters::clock::SystemClock;
 use crate::api::Policy;
 use crate::lock::Lock;
-use crate::serve::TcpFront;
+use crate::serve::HeldPort;
 
 /// A node whose lock and port are held and whose registry is open.
 pub struct Opened {
+    parts: Parts,
+    port: HeldPort,
+}
+
+/// What a node is put together from.
+struct Parts {
     config: AgentConfig,
     lock: Lock,
-    tcp: TcpFront,
     registry: Registry,
     instance: String,
     policy: Arc<Policy>,
@@ -47,7 +52,7 @@ impl Opened {
             bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
         }
         let lock = Lock::take(&config.database.path)?;
-        let tcp = TcpFront::bind(config.server.grpc_addr).await?;
+        let port = HeldPort::hold(config.server.grpc_addr)?;
         let registry = Registry::open(&config.database.path, &Options::default())?;
         let instance = registry
             .instance_id()
@@ -63,34 +68,34 @@ impl Opened {
         }
         info!(node = %config.agent.node_name, instance, "registry is open");
         let policy = Arc::new(Policy::of(&config));
-        Ok(Self {
+        let parts = Parts {
             config,
             lock,
-            tcp,
             registry,
             instance,
             policy,
             clock,
-        })
+        };
+        Ok(Self { parts, port })
     }
 
     /// The agent's instance id (S3).
     pub fn instance(&self) -> &str {
-        &self.instance
+        &self.parts.instance
     }
 
     /// The configured runtime as this agent's world.
     pub async fn podman(&self) -> World {
         World::podman(
-            &self.config,
-            self.instance.clone(),
-            self.policy.mounts.clone(),
+            &self.parts.config,
+            self.parts.instance.clone(),
+            self.parts.policy.mounts.clone(),
         )
         .await
     }
 
     /// Starts everything in `world`.
     pub async fn start(self, world: World) -> anyhow::Result<Running> {
-        assemble::start(self, world).await
+        assemble::start(self.parts, self.port, world).await
     }
 }

@@ -21,7 +21,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 pub use connection::{Connection, Peer};
-pub use tcp::TcpFront;
+pub use tcp::{HeldPort, TcpFront};
 pub use unix::UnixFront;
 
 use crate::gate::Gate;

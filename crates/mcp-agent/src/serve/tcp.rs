@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +19,9 @@ use super::{FrontError, limits};
 /// How long accepting pauses after it failed: out of descriptors, it would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
 /// The listener of the network's front door.
 #[derive(Debug)]
 pub struct TcpFront {
@@ -26,23 +29,50 @@ pub struct TcpFront {
     address: SocketAddr,
 }
 
-impl TcpFront {
-    /// Listens on `address`.
-    pub async fn bind(address: SocketAddr) -> Result<Self, FrontError> {
-        let failed = |source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::AddrInUse => FrontError::InUse {
-                address: address.to_string(),
-            },
-            _ => FrontError::Listen {
-                address: address.to_string(),
-                source,
-            },
+/// An address that is held and not listened on yet: nobody else gets it, and nobody who knocks is
+/// let wait for an agent that is not there yet.
+#[derive(Debug)]
+pub struct HeldPort {
+    socket: TcpSocket,
+    address: SocketAddr,
+}
+
+impl HeldPort {
+    /// Holds `address`.
+    pub fn hold(address: SocketAddr) -> Result<Self, FrontError> {
+        let hold = || {
+            let socket = match address {
+                SocketAddr::V4(_) => TcpSocket::new_v4()?,
+                SocketAddr::V6(_) => TcpSocket::new_v6()?,
+            };
+            // As servers do: connections of the last agent that linger do not keep the port.
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            let address = socket.local_addr()?;
+            Ok(Self { socket, address })
         };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        hold().map_err(|source| failed(address, source))
     }
 
+    /// Begins to listen.
+    pub fn listen(self) -> Result<TcpFront, FrontError> {
+        let Self { socket, address } = self;
+        let listener = socket
+            .listen(BACKLOG)
+            .map_err(|source| failed(address, source))?;
+        Ok(TcpFront { listener, address })
+    }
+}
+
+fn failed(address: SocketAddr, source: std::io::Error) -> FrontError {
+    let address = address.to_string();
+    match source.kind() {
+        std::io::ErrorKind::AddrInUse => FrontError::InUse { address },
+        _ => FrontError::Listen { address, source },
+    }
+}
+
+impl TcpFront {
     /// Where it listens; tells the port where port 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,5 +1,7 @@
 //! Where tokens are dealt with: the running agent's socket, or the registry itself.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail};
 use mcp_config::agent::AgentConfig;
 use mcp_identity::{Role, Subject, Token};
@@ -12,6 +14,12 @@ use crate::api::token_info;
 use crate::lock::{Lock, LockError};
 use crate::serve::UnixFront;
 use crate::tokens::Offline;
+
+/// How long an agent that holds the lock is waited for: longer than it takes to start or to end.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often it is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// One of the two, whichever is there.
 pub(super) enum Desk {
@@ -29,19 +37,23 @@ impl Desk {
                 database.display()
             );
         }
-        match Lock::take(database) {
-            Ok(lock) => Ok(Self::Registry(Offline::with(lock, database)?)),
-            Err(held @ LockError::Held { .. }) => {
-                let path = UnixFront::path_in(&config.agent.run_dir);
-                let channel = Endpoint::from_shared(format!("unix://{}", path.display()))?
-                    .connect()
-                    .await
-                    .with_context(|| {
-                        format!("{held}, but its socket {} does not answer", path.display())
-                    })?;
-                Ok(Self::Agent(LocalAdminServiceClient::new(channel)))
+        // An agent that starts or ends holds the lock for a moment and has no socket.
+        let patience = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let held = match Lock::take(database) {
+                Ok(lock) => return Ok(Self::Registry(Offline::with(lock, database)?)),
+                Err(held @ LockError::Held { .. }) => held,
+                Err(other) => return Err(other.into()),
+            };
+            let path = UnixFront::path_in(&config.agent.run_dir);
+            let agent = Endpoint::from_shared(format!("unix://{}", path.display()))?;
+            match agent.connect().await {
+                Ok(channel) => return Ok(Self::Agent(LocalAdminServiceClient::new(channel))),
+                Err(_) if tokio::time::Instant::now() < patience => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(_) => bail!("{held}, but its socket {} does not answer", path.display()),
             }
-            Err(other) => Err(other.into()),
         }
     }
 
