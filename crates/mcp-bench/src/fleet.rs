@@ -135,7 +135,7 @@ impl Core {
             let keys = accepted.keys().cloned().collect();
             self.handle.trigger(keys, Trigger::Intent).await;
         }
-        self.handle.view().wait_for(all_run).await?;
+        self.handle.view().wait_for(|view| all_run(view)).await?;
         Ok(())
     }
 

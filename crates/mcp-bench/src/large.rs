@@ -115,7 +115,11 @@ async fn starts(node: &Node, fake: &Fake) -> Result<Row> {
         let running = start(node, fake).await?;
         tokio::net::TcpStream::connect(running.address()).await?;
         ready.push(started.elapsed());
-        running.controller().view().wait_for(all_run).await?;
+        running
+            .controller()
+            .view()
+            .wait_for(|view| all_run(view))
+            .await?;
         complete.push(started.elapsed());
         running.stop().await?;
     }
@@ -152,7 +156,7 @@ fn statuses(threads: &tokio::runtime::Runtime, node: &Node, fake: &Fake) -> Resu
         running
             .controller()
             .view()
-            .wait_for(all_run)
+            .wait_for(|view| all_run(view))
             .await
             .map(drop)
     })?;

@@ -1,5 +1,7 @@
 //! How the rest of the agent talks to the controller.
 
+use std::sync::Arc;
+
 use mcp_model::{ComponentKey, ContainerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,7 +31,7 @@ pub(crate) enum Message {
 #[derive(Debug, Clone)]
 pub struct Handle {
     pub(crate) messages: mpsc::Sender<Message>,
-    pub(crate) view: watch::Receiver<View>,
+    pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) progress: watch::Receiver<u64>,
 }
 
@@ -69,9 +71,14 @@ impl Handle {
             .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))
     }
 
-    /// The reconciler's cache. Readers hold their own receiver.
-    pub fn view(&self) -> watch::Receiver<View> {
+    /// The reconciler's cache, for those who follow it.
+    pub fn view(&self) -> watch::Receiver<Arc<View>> {
         self.view.clone()
+    }
+
+    /// The reconciler's cache as it is now.
+    pub fn seen(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
     }
 
     /// Changes whenever a step of an operation was stored: look into the registry again.

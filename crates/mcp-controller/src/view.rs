@@ -55,13 +55,15 @@ pub struct Standing {
     pub incident: Option<IncidentId>,
 }
 
-/// The one writer of the view.
+/// The one writer of the view. What is published is shared and never changed: a reader takes it
+/// and lets go of the channel at once. One that held on to the channel while it looked a second time
+/// would wait for a writer that waits for him.
 #[derive(Debug)]
-pub(crate) struct Publisher(watch::Sender<View>);
+pub(crate) struct Publisher(watch::Sender<Arc<View>>);
 
 impl Publisher {
-    pub(crate) fn new() -> (Self, watch::Receiver<View>) {
-        let (sender, receiver) = watch::channel(View::default());
+    pub(crate) fn new() -> (Self, watch::Receiver<Arc<View>>) {
+        let (sender, receiver) = watch::channel(Arc::default());
         (Self(sender), receiver)
     }
 
@@ -72,10 +74,16 @@ impl Publisher {
                 if view.components.get(key).is_some_and(|old| **old == status) {
                     return false;
                 }
-                view.components.insert(key.clone(), Arc::new(status));
+                Arc::make_mut(view)
+                    .components
+                    .insert(key.clone(), Arc::new(status));
                 true
             }
-            None => view.components.remove(key).is_some(),
+            None if view.components.contains_key(key) => {
+                Arc::make_mut(view).components.remove(key);
+                true
+            }
+            None => false,
         });
     }
 
@@ -101,6 +109,6 @@ impl Publisher {
 
     /// Publishes what is not about one key: a complete look, or its failure.
     pub(crate) fn look(&self, update: impl FnOnce(&mut View)) {
-        self.0.send_modify(update);
+        self.0.send_modify(|view| update(Arc::make_mut(view)));
     }
 }

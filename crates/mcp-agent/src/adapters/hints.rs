@@ -89,14 +89,14 @@ pub struct SourceAges {
     /// How the hint sources fare; absent where there are none.
     pub hints: Option<watch::Receiver<HealthMap>>,
     /// The reconciler's cache.
-    pub view: watch::Receiver<View>,
+    pub view: watch::Receiver<Arc<View>>,
     /// For the age of what is known by a clock that only counts.
     pub clock: Arc<dyn Clock>,
 }
 
 impl SourceAges {
     fn listing(&self) -> v1::SourceHealth {
-        let view = self.view.borrow();
+        let view = Arc::clone(&self.view.borrow());
         let error = view.observation_error.clone();
         v1::SourceHealth {
             name: "listing".to_owned(),

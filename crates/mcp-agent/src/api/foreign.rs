@@ -39,8 +39,7 @@ impl ForeignCheck {
     }
 
     fn is_stale(&self) -> bool {
-        let view = self.controller.view();
-        let view = view.borrow();
+        let view = self.controller.seen();
         view.observed_at
             .is_none_or(|at| self.clock.now().since(&at) > self.fresh)
     }
@@ -54,8 +53,7 @@ impl ForeignCheck {
 
     /// Says who holds the names, where every one is held.
     fn blocked(&self, keys: &[ComponentKey]) -> Option<String> {
-        let view = self.controller.view();
-        let view = view.borrow();
+        let view = self.controller.seen();
         let held: Vec<String> = keys.iter().filter_map(|key| holder(&view, key)).collect();
         (!keys.is_empty() && held.len() == keys.len()).then(|| held.join("; "))
     }

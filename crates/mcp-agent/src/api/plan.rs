@@ -92,8 +92,7 @@ impl Plan {
             .await?;
         let stored = stored.get(service.name.as_str());
         let mut plan = compare(&service, stored, DesiredState::Running, only.as_ref());
-        let view = self.controller.view();
-        let view = view.borrow();
+        let view = self.controller.seen();
         let preview = Preview {
             runtime: &self.runtime,
             mounts: &self.policy.mounts,

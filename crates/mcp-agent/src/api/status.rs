@@ -86,8 +86,7 @@ impl StatusApi {
             .events(filter)
             .await
             .map_err(answer::registry)?;
-        let view = self.controller.view();
-        let view = view.borrow();
+        let view = self.controller.seen();
         Ok(v1::GetServiceStatusResponse {
             services: seen(&services, &view, failed.as_deref()),
             drift: drift(&view, name.as_ref()),
@@ -108,8 +107,7 @@ impl StatusApi {
     ) -> Result<v1::LiveCheckResponse, Status> {
         let failed = self.look(&request).await.err();
         let services = self.services(None).await?;
-        let view = self.controller.view();
-        let view = view.borrow();
+        let view = self.controller.seen();
         Ok(v1::LiveCheckResponse {
             services: seen(&services, &view, failed.as_deref()),
             foreign: foreign(&view),

@@ -93,7 +93,7 @@ impl Sync {
             let status = view.components.get(key);
             status.is_some_and(|status| status.seen_at.boot >= since.boot)
         };
-        let all = |view: &View| outcome.keys.iter().all(|key| is_seen(view, key));
+        let all = |view: &Arc<View>| outcome.keys.iter().all(|key| is_seen(view, key));
         // Fails where the controller has stopped: nobody will look any more.
         let _ = self.controller.view().wait_for(all).await;
     }

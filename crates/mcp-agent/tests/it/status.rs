@@ -287,3 +287,35 @@ async fn operations_are_listed_with_their_steps_and_their_caller() {
         .await;
     assert_eq!(events.unwrap().into_inner().events.len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_and_changes_by_the_hundred_block_each_other_never() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.deploy(deploy(hello())).await.unwrap();
+    let mut readers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let mut client = client.clone();
+        readers.spawn(async move {
+            for _ in 0..100 {
+                let request = v1::GetServiceStatusRequest {
+                    cached: true,
+                    ..Default::default()
+                };
+                client.get_service_status(request).await.unwrap();
+            }
+        });
+    }
+    // Each changes the view, while it is read from all sides.
+    while let Some(()) = tokio::select! {
+        ended = readers.join_next() => ended.map(Result::unwrap),
+        () = async {
+            loop {
+                node.fake.kill("hello-web", 1);
+                tokio::task::yield_now().await;
+                node.fake.start_by_hand("hello-web");
+                tokio::task::yield_now().await;
+            }
+        } => unreachable!("it changes for ever"),
+    } {}
+}

@@ -162,11 +162,11 @@ impl Node {
     }
 
     /// Waits until the controller's view shows what is asked.
-    pub(crate) async fn view(&self, shows: impl FnMut(&mcp_controller::View) -> bool) {
+    pub(crate) async fn view(&self, shows: impl Fn(&mcp_controller::View) -> bool) {
         self.running
             .controller()
             .view()
-            .wait_for(shows)
+            .wait_for(|view| shows(view))
             .await
             .unwrap();
     }

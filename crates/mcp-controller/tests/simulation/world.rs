@@ -406,7 +406,7 @@ impl Sim {
     /// Waits until the view satisfies a condition. Simulated time passes meanwhile, at most a day.
     pub(crate) async fn until(&self, what: &str, condition: impl Fn(&View) -> bool) {
         let mut view = self.handle.view();
-        let waiting = view.wait_for(condition);
+        let waiting = view.wait_for(|view| condition(view));
         let met = tokio::time::timeout(Duration::from_hours(24), waiting)
             .await
             .is_ok();
