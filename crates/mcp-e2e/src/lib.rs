@@ -23,6 +23,7 @@ mod image_registry;
 mod net;
 mod podman;
 mod process;
+mod turn;
 mod wait;
 mod workstation;
 

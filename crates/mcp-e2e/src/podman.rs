@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use crate::turn::Turn;
 use crate::{Reply, repository};
 
 /// A podman with images, containers, locks, networks and events of its own, and with the images
@@ -16,6 +17,8 @@ pub struct Podman {
     dir: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Dropped last: by then all of it is gone.
+    _turn: Turn,
 }
 
 impl Podman {
@@ -23,6 +26,7 @@ impl Podman {
     #[track_caller]
     #[expect(clippy::new_without_default, reason = "it starts processes")]
     pub fn new() -> Self {
+        let turn = Turn::take();
         let mut create = script("private-podman.sh");
         create.env("OWNER", std::process::id().to_string());
         create.arg("create").args(archives());
@@ -37,7 +41,12 @@ impl Podman {
         };
         let args = lines("args");
         let env = lines("env").iter().map(pair).collect();
-        Self { dir, args, env }
+        Self {
+            dir,
+            args,
+            env,
+            _turn: turn,
+        }
     }
 
     /// Global arguments that select it.
