@@ -181,7 +181,7 @@ async fn the_fake_keeps_the_contract() {
 
 /// `MCP_TEST_PODMAN_ARGS="--root … --runroot … --tmpdir …"`, `MCP_TEST_IMAGE`, `CONTAINERS_CONF`.
 #[tokio::test]
-#[ignore = "needs podman and an image; the end-to-end suite has its own"]
+#[ignore = "needs podman and an image in the environment: scripts/run-all-tests.sh brings both"]
 async fn podman_keeps_the_contract() {
     let variable = |name: &str| std::env::var(name).expect(name);
     let words = variable("MCP_TEST_PODMAN_ARGS");
