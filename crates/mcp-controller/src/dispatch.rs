@@ -67,12 +67,12 @@ async fn send(
 ) -> i64 {
     let outcome = match sink.deliver(&alert).await {
         Ok(()) => {
-            info!(key = %alert.key, incident = %alert.incident, event = %alert.event, "alert sent");
+            info!(scope = %alert.scope, incident = %alert.incident, event = %alert.event, "alert sent");
             "sent".to_owned()
         }
         Err(failure) => {
             warn!(
-                key = %alert.key, incident = %alert.incident, event = %alert.event,
+                scope = %alert.scope, incident = %alert.incident, event = %alert.event,
                 error = %failure, "alert failed"
             );
             failure.to_string()

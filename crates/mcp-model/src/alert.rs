@@ -16,6 +16,40 @@ impl fmt::Display for IncidentId {
     }
 }
 
+/// Whom an incident concerns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// One component.
+    Component(ComponentKey),
+    /// The node as a whole (S31).
+    Node,
+}
+
+impl Scope {
+    /// The component, where it concerns one.
+    pub fn key(&self) -> Option<&ComponentKey> {
+        match self {
+            Self::Component(key) => Some(key),
+            Self::Node => None,
+        }
+    }
+}
+
+impl From<ComponentKey> for Scope {
+    fn from(key: ComponentKey) -> Self {
+        Self::Component(key)
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Component(key) => key.fmt(f),
+            Self::Node => f.pad("node"),
+        }
+    }
+}
+
 /// What an incident is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AlertKind {
@@ -23,9 +57,18 @@ pub enum AlertKind {
     Drift,
     /// Its state changes too often.
     Flapping,
+    /// Auto-reconcile has spent its budget and waits until something changes (S35).
+    GaveUp,
+    /// The runtime of the node does not answer (S31).
+    Outage,
+    /// The node started again, and not everything came back (S31).
+    Reboot,
 }
 
-words!(AlertKind, "alert type", { Drift => "drift", Flapping => "flapping" });
+words!(AlertKind, "alert type", {
+    Drift => "drift", Flapping => "flapping", GaveUp => "gave-up", Outage => "outage",
+    Reboot => "reboot",
+});
 
 /// Which message about an incident this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,13 +85,13 @@ words!(AlertEvent, "alert event", {
     Opened => "opened", Closed => "closed", Reminder => "reminder",
 });
 
-/// Drift or flapping of one component, from opening to closing.
+/// Something that is wrong with one component or with the node, from opening to closing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
     /// Its id.
     pub id: IncidentId,
     /// Of what.
-    pub key: ComponentKey,
+    pub scope: Scope,
     /// About what.
     pub kind: AlertKind,
     /// Since when it stands.
@@ -73,7 +116,7 @@ pub struct Alert {
     /// About what.
     pub kind: AlertKind,
     /// Of what.
-    pub key: ComponentKey,
+    pub scope: Scope,
     /// What is wanted.
     pub desired: DesiredState,
     /// What is seen.

@@ -17,7 +17,7 @@ pub mod state;
 pub mod text;
 pub mod time;
 
-pub use alert::{Alert, AlertEvent, AlertKind, Incident, IncidentId};
+pub use alert::{Alert, AlertEvent, AlertKind, Incident, IncidentId, Scope};
 pub use container::{Container, ContainerId, Exit, Instance, Labels, RuntimeState};
 pub use event::{Drift, DriftKind, Event};
 pub use image::ImageRef;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mcp_model::{AlertEvent, AlertKind, Incident, IncidentId, Moment};
+use mcp_model::{AlertEvent, AlertKind, Incident, IncidentId, Moment, Scope};
 
 /// How often somebody is told.
 #[derive(Debug, Clone, Copy)]
@@ -101,15 +101,16 @@ pub fn is_flapping(transitions: u32, threshold: u32) -> bool {
     transitions > threshold
 }
 
-/// A stable id for the incident of `kind` that opens at `at` on the key shown as `key`: the same
-/// opening always gets the same id, so a repeated message is recognised.
-pub fn incident_id(key: &mcp_model::ComponentKey, kind: AlertKind, at: Moment) -> IncidentId {
-    IncidentId(format!(
-        "{}.{}.{kind}.{:x}",
-        key.service,
-        key.component,
-        at.wall.as_millis()
-    ))
+/// A stable id for the incident of `kind` that opens at `at`: the same opening always gets the same
+/// id, so a repeated message is recognised.
+pub fn incident_id(scope: &Scope, kind: AlertKind, at: Moment) -> IncidentId {
+    let opened = at.wall.as_millis();
+    IncidentId(match scope {
+        Scope::Component(key) => {
+            format!("{}.{}.{kind}.{opened:x}", key.service, key.component)
+        }
+        Scope::Node => format!("node.{kind}.{opened:x}"),
+    })
 }
 
 /// The incident after a message about it was sent.

@@ -19,7 +19,7 @@ const MANNERS: Manners = Manners {
 fn incident(told: Option<Moment>) -> Incident {
     Incident {
         id: IncidentId("i".into()),
-        key: key(),
+        scope: key().into(),
         kind: AlertKind::Drift,
         opened: at(0),
         told: told.map(|at| (AlertEvent::Opened, at)),
@@ -158,12 +158,12 @@ fn flapping_is_more_than_the_threshold() {
 #[test]
 fn an_incident_keeps_its_id() {
     assert_eq!(
-        incident_id(&key(), AlertKind::Drift, at(7)),
-        incident_id(&key(), AlertKind::Drift, at(7))
+        incident_id(&key().into(), AlertKind::Drift, at(7)),
+        incident_id(&key().into(), AlertKind::Drift, at(7))
     );
     assert_ne!(
-        incident_id(&key(), AlertKind::Drift, at(7)),
-        incident_id(&key(), AlertKind::Flapping, at(7))
+        incident_id(&key().into(), AlertKind::Drift, at(7)),
+        incident_id(&key().into(), AlertKind::Flapping, at(7))
     );
 }
 

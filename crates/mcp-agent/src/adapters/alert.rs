@@ -69,9 +69,13 @@ impl AlertCommand {
 
 /// What the command is told.
 fn variables(alert: &Alert, node: &NodeName) -> impl Iterator<Item = (&'static str, String)> {
+    let key = alert.scope.key();
+    let service = key.map(|key| key.service.to_string());
+    let component = key.map(|key| key.component.to_string());
     [
-        ("MCP_SERVICE", alert.key.service.to_string()),
-        ("MCP_COMPONENT", alert.key.component.to_string()),
+        // Empty where it is the node that the message is about.
+        ("MCP_SERVICE", service.unwrap_or_default()),
+        ("MCP_COMPONENT", component.unwrap_or_default()),
         ("MCP_NODE", node.to_string()),
         ("MCP_DESIRED", alert.desired.to_string()),
         ("MCP_OBSERVED", alert.observed.to_string()),
@@ -98,7 +102,7 @@ fn variables(alert: &Alert, node: &NodeName) -> impl Iterator<Item = (&'static s
 impl AlertSink for AlertCommand {
     async fn deliver(&self, alert: &Alert) -> Result<(), Failure> {
         info!(
-            key = %alert.key,
+            scope = %alert.scope,
             kind = %alert.kind,
             event = %alert.event,
             desired = %alert.desired,
@@ -130,7 +134,7 @@ fn report(alert: &Alert, program: &str, ended: Result<Ended, io::Error>) -> Resu
             output,
         }) => {
             let output = String::from_utf8_lossy(&output);
-            warn!(key = %alert.key, program, %status, output = %escape(&output), "alert command failed");
+            warn!(scope = %alert.scope, program, %status, output = %escape(&output), "alert command failed");
             format!("{program}: {status}")
         }
         Ok(Ended {
@@ -138,11 +142,11 @@ fn report(alert: &Alert, program: &str, ended: Result<Ended, io::Error>) -> Resu
             output,
         }) => {
             let output = String::from_utf8_lossy(&output);
-            warn!(key = %alert.key, program, output = %escape(&output), "alert command took too long and was killed");
+            warn!(scope = %alert.scope, program, output = %escape(&output), "alert command took too long and was killed");
             format!("{program}: killed after {} s", DEADLINE.as_secs())
         }
         Err(error) => {
-            warn!(key = %alert.key, program, %error, "alert command could not be run");
+            warn!(scope = %alert.scope, program, %error, "alert command could not be run");
             format!("{program}: {error}")
         }
     };

@@ -19,7 +19,7 @@ fn alert() -> Alert {
         incident: IncidentId("i-1".to_owned()),
         event: AlertEvent::Opened,
         kind: AlertKind::Drift,
-        key: "hello/web".parse().unwrap(),
+        scope: mcp_model::Scope::Component("hello/web".parse().unwrap()),
         desired: DesiredState::Running,
         observed: ObservedState::Exited,
         prev: ObservedState::Running,

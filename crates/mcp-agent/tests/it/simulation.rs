@@ -164,7 +164,7 @@ async fn a_death_is_told_once_and_its_end_once_though_the_agent_was_restarted_be
         (opened.event, opened.exit_code),
         (AlertEvent::Opened, Some(137))
     );
-    assert_eq!(opened.key.to_string(), "hello/web");
+    assert_eq!(opened.scope.to_string(), "hello/web");
     life.end().await;
 
     let life = simulation.live();

@@ -86,7 +86,7 @@ impl Reconciler {
             let incident = &change.incident;
             let told = change.alert.as_ref().map(|alert| alert.event.as_str());
             info!(
-                key = %incident.key, incident = %incident.id, kind = %incident.kind,
+                scope = %incident.scope, incident = %incident.id, kind = %incident.kind,
                 closed = change.closed.is_some(), told, cause = %incident.cause,
                 "incident changed"
             );
@@ -219,8 +219,8 @@ fn change(
     let (incident, event, closed) = match (outcome, open) {
         (Outcome::Open { since, tell, .. }, _) => {
             let incident = Incident {
-                id: alert::incident_id(&record.key, matter.kind, now),
-                key: record.key.clone(),
+                id: alert::incident_id(&record.key.clone().into(), matter.kind, now),
+                scope: record.key.clone().into(),
                 kind: matter.kind,
                 opened: *since,
                 told: None,
@@ -240,7 +240,7 @@ fn change(
         incident: incident.id.clone(),
         event,
         kind: matter.kind,
-        key: record.key.clone(),
+        scope: record.key.clone().into(),
         desired: record.desired,
         observed: record.observed,
         prev,

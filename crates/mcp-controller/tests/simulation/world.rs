@@ -437,7 +437,7 @@ impl Sim {
     pub(crate) fn told(&self) -> Vec<(AlertEvent, String)> {
         let told = self.scribe.told.lock().unwrap();
         told.iter()
-            .map(|alert| (alert.event, format!("{} {}", alert.kind, alert.key)))
+            .map(|alert| (alert.event, format!("{} {}", alert.kind, alert.scope)))
             .collect()
     }
 

@@ -161,9 +161,14 @@ pub fn drift_info(
 
 /// A component that changes its state too often.
 pub fn flapping_info(incident: &Incident) -> v1::FlappingInfo {
+    let (service, component) = incident
+        .scope
+        .key()
+        .map(|key| (key.service.to_string(), key.component.to_string()))
+        .unwrap_or_default();
     v1::FlappingInfo {
-        service: incident.key.service.to_string(),
-        component: incident.key.component.to_string(),
+        service,
+        component,
         since: Some(stamp_to_wire(incident.opened.wall)),
         cause: incident.cause.clone(),
         incident_id: incident.id.to_string(),

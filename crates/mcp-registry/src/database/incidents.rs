@@ -1,6 +1,6 @@
 //! Incidents, and the messages about them, which are stored before they are sent (S31).
 
-use mcp_model::{Alert, Incident, IncidentChange, IncidentId, Moment};
+use mcp_model::{Alert, Incident, IncidentChange, IncidentId, Moment, Scope};
 use rusqlite::{Connection, Result, Row, params};
 
 use super::Database;
@@ -47,6 +47,7 @@ impl Database {
 }
 
 fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment>) -> Result<()> {
+    let (service, component) = scope_columns(&incident.scope);
     let opened = MomentColumns::from(&incident.opened);
     let told = incident
         .told
@@ -65,8 +66,8 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
     )?
     .execute(params![
         incident.id.0,
-        incident.key.service.as_str(),
-        incident.key.component.as_str(),
+        service,
+        component,
         incident.kind.as_str(),
         opened.at,
         opened.boot_ms,
@@ -83,7 +84,22 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
     Ok(())
 }
 
+/// What is about the node has neither service nor component.
+fn scope_columns(scope: &Scope) -> (&str, &str) {
+    scope.key().map_or(("", ""), |key| {
+        (key.service.as_str(), key.component.as_str())
+    })
+}
+
+pub(super) fn scope(row: &Row<'_>) -> Result<Scope> {
+    if row.get_ref("service")?.as_str()?.is_empty() {
+        return Ok(Scope::Node);
+    }
+    key(row).map(Scope::Component)
+}
+
 fn store_alert(conn: &Connection, alert: &Alert) -> Result<()> {
+    let (service, component) = scope_columns(&alert.scope);
     let at = MomentColumns::from(&alert.at);
     conn.prepare_cached(
         "INSERT INTO alerts (incident_id, event, kind, service, component, desired, observed, prev,
@@ -94,8 +110,8 @@ fn store_alert(conn: &Connection, alert: &Alert) -> Result<()> {
         alert.incident.0,
         alert.event.as_str(),
         alert.kind.as_str(),
-        alert.key.service.as_str(),
-        alert.key.component.as_str(),
+        service,
+        component,
         alert.desired.as_str(),
         alert.observed.as_str(),
         alert.prev.as_str(),
@@ -114,7 +130,7 @@ fn alert(row: &Row<'_>) -> Result<Alert> {
         incident: IncidentId(row.get("incident_id")?),
         event: text(row, "event")?,
         kind: text(row, "kind")?,
-        key: key(row)?,
+        scope: scope(row)?,
         desired: text(row, "desired")?,
         observed: text(row, "observed")?,
         prev: text(row, "prev")?,

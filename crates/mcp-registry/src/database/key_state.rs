@@ -71,7 +71,7 @@ fn incident(row: &Row<'_>) -> Result<Incident> {
     let event = crate::columns::maybe_text(row, "told_event")?;
     Ok(Incident {
         id: IncidentId(row.get("id")?),
-        key: key_columns(row)?,
+        scope: super::incidents::scope(row)?,
         kind: text(row, "kind")?,
         opened: moment(row, "opened")?,
         told: event.zip(maybe_moment(row, "told")?),

@@ -12,7 +12,7 @@ use crate::support::{Node, Shorthand, at, key, service, undeploy};
 fn incident(id: &str, kind: AlertKind, told: Option<(AlertEvent, Moment)>) -> Incident {
     Incident {
         id: IncidentId(id.into()),
-        key: key("a/b"),
+        scope: key("a/b").into(),
         kind,
         opened: at(0),
         told,
@@ -27,7 +27,7 @@ fn alert(incident: &Incident, event: AlertEvent) -> Alert {
         incident: incident.id.clone(),
         event,
         kind: incident.kind,
-        key: incident.key.clone(),
+        scope: incident.scope.clone(),
         desired: DesiredState::Running,
         observed: ObservedState::Exited,
         prev: ObservedState::Running,
