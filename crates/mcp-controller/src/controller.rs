@@ -184,11 +184,11 @@ impl Loop {
             Ok(ended) => ended,
             Err(panic) => {
                 // One key's failure, nothing else's.
-                let key = self
-                    .running
-                    .get(&panic.id())
-                    .map(|(key, _)| key.to_string());
-                error!(key, panic = %panic, "a reconciliation panicked");
+                let key = self.running.get(&panic.id()).map(|(key, _)| key);
+                error!(key = key.map(ToString::to_string), panic = %panic, "a reconciliation panicked");
+                if let Some(key) = key {
+                    self.core.lost_sight(key, "its reconciliation broke down");
+                }
                 (panic.id(), RunEnd::Failed)
             }
         };

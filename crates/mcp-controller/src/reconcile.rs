@@ -58,6 +58,16 @@ pub(crate) enum RunError {
     Overdue,
 }
 
+impl RunError {
+    /// Whether the run may have ended before anything that it saw was published.
+    fn hides_the_state(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Overdue => true,
+            Self::Unobserved(_) | Self::Unremoved(_) => false,
+        }
+    }
+}
+
 /// What is to be shown about a key besides what was seen.
 #[derive(Default)]
 struct Findings {
@@ -72,9 +82,32 @@ impl Reconciler {
             Ok(end) => end,
             Err(error) => {
                 warn!(key = %key, error = %error, "reconciliation failed");
+                if error.hides_the_state() {
+                    self.lost_sight(key, &error.to_string());
+                }
                 RunEnd::Failed
             }
         }
+    }
+
+    /// Publishes that a key's state is not known any more: a run of it ended without a look that
+    /// could be told. What was published before may have been true once.
+    pub(crate) fn lost_sight(&self, key: &ComponentKey, why: &str) {
+        let Some(before) = self.publisher.component_status(key) else {
+            return;
+        };
+        if before.observed.is_unknown() {
+            return;
+        }
+        let status = Status {
+            observed: Observed::Unknown {
+                why: why.to_owned(),
+            },
+            drift: Vec::new(),
+            seen_at: self.ports.clock.now(),
+            ..(*before).clone()
+        };
+        self.publisher.component(key, Some(status));
     }
 
     async fn reconcile(&self, key: &ComponentKey, lane: Trigger) -> Result<RunEnd, RunError> {
@@ -96,10 +129,14 @@ impl Reconciler {
             // Once more without the ticket: for the next one in line, and for drift.
             return Ok(RunEnd::Done(Some(Duration::ZERO)));
         }
-        let seen = tokio::time::timeout(LOOK_LIMIT, self.look_and_absorb(&mut state, None, None))
+        let look = async {
+            let seen = self.look_and_absorb(&mut state, None, None).await?;
+            let recheck = self.judge(&state, &seen).await?;
+            Ok::<_, RunError>((seen, recheck))
+        };
+        let (seen, recheck) = tokio::time::timeout(LOOK_LIMIT, look)
             .await
             .map_err(|_| RunError::Overdue)??;
-        let recheck = self.judge(&state, &seen).await?;
         match &seen.observed {
             Observed::Unknown { why } => Err(RunError::Unobserved(why.clone())),
             _ => Ok(RunEnd::Done(recheck)),

@@ -197,10 +197,15 @@ fn seen(services: &[ServiceRecord], view: &View, failed: Option<&str>) -> Vec<v1
     let unknown = failed.map(|why| Observed::Unknown {
         why: why.to_owned(),
     });
+    // What is on record of it was seen by an agent that has ended since.
+    let unseen = Observed::Unknown {
+        why: "not looked at yet since the agent started".to_owned(),
+    };
     let live = |key: &ComponentKey| {
         let cached = view.components.get(key);
         let operation = cached.and_then(|status| status.operation.as_ref());
-        let observed = unknown.as_ref().or(cached.map(|status| &status.observed))?;
+        let cached = cached.map_or(&unseen, |status| &status.observed);
+        let observed = unknown.as_ref().unwrap_or(cached);
         Some(Live {
             observed,
             operation,

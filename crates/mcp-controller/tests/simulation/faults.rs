@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mcp_model::ObservedState;
+use mcp_model::{Observed, ObservedState};
 use mcp_runtime::fake::Fault;
 use mcp_runtime::{Call, RuntimeError};
 
@@ -89,10 +89,22 @@ async fn a_panic_in_one_key_is_that_keys_failure_and_nothing_else() {
     sim.until_state("shop/api", Exited).await;
     assert_eq!(
         sim.status("shop/web").observed.state(),
-        Running,
-        "not looked at yet"
+        Unknown,
+        "it was not looked at"
     );
     *sim.store.panics_on.lock().unwrap() = None;
+    sim.until_state("shop/web", Exited).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_does_not_end_leaves_its_key_unknown_and_not_as_it_was() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    *sim.store.observes_for.lock().unwrap() = Duration::from_hours(1);
+    sim.fake.kill("shop-web", 137);
+    sim.until_state("shop/web", Unknown).await;
+    assert!(sim.status("shop/web").drift.is_empty());
+    *sim.store.observes_for.lock().unwrap() = Duration::ZERO;
     sim.until_state("shop/web", Exited).await;
 }
 
@@ -121,6 +133,12 @@ async fn a_registry_that_cannot_write_loses_no_transition() {
     *sim.store.fails.lock().unwrap() = true;
     sim.fake.kill("shop-web", 137);
     seconds(300).await;
+    let status = sim.status("shop/web");
+    assert_eq!(status.observed.state(), Unknown, "it is not what it was");
+    let Observed::Unknown { why } = &status.observed else {
+        unreachable!()
+    };
+    assert!(why.contains("the disk is full"), "{why}");
     *sim.store.fails.lock().unwrap() = false;
     sim.until_told(1).await;
     assert_eq!(sim.events(), [(Unknown, Running), (Running, Exited)]);

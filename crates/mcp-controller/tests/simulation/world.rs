@@ -61,6 +61,7 @@ pub(crate) struct SimStore {
     pub(crate) panics_on: Arc<Mutex<Option<ComponentKey>>>,
     pub(crate) fails: Arc<Mutex<bool>>,
     pub(crate) prunes_for: Arc<Mutex<Duration>>,
+    pub(crate) observes_for: Arc<Mutex<Duration>>,
 }
 
 impl SimStore {
@@ -88,6 +89,10 @@ impl Store for SimStore {
     }
 
     async fn observe(&self, change: ObservationChange) -> Result<(), Failure> {
+        let takes = *self.observes_for.lock().unwrap();
+        if !takes.is_zero() {
+            pass(takes).await;
+        }
         self.with(|db| db.observe(&change))
     }
 
@@ -276,6 +281,7 @@ impl Sim {
             panics_on: Arc::default(),
             fails: Arc::default(),
             prunes_for: Arc::default(),
+            observes_for: Arc::default(),
         };
         let scribe = Scribe::default();
         let stop = CancellationToken::new();
