@@ -14,6 +14,7 @@ mod observe;
 mod open;
 pub(crate) mod operations;
 mod probe;
+mod prune;
 mod services;
 mod steps;
 mod sync;

@@ -1,4 +1,4 @@
-//! Reading, counting and pruning transitions.
+//! Reading and counting transitions.
 
 use std::time::Duration;
 
@@ -6,13 +6,11 @@ use mcp_model::{ComponentKey, ComponentName, Event, Moment, ServiceName, Stamp};
 use rusqlite::{Connection, Result, Row, params};
 
 use super::Database;
-use crate::columns::{MomentColumns, key, maybe_text, millis, moment_in, text};
+use crate::columns::{key, maybe_text, millis, moment_in, text};
 use crate::error::RegistryError;
 
 /// Counting stops here: past every threshold, and a storm must not make counting slow.
 const MOST_COUNTED: u32 = 10_000;
-/// Rows that one call of [`Database::prune`] looks at, so that other writers get their turns.
-const PRUNE_BATCH: u32 = 5_000;
 
 /// Reads nothing but a range of `idx_events_flaps`.
 const COUNT_IN_BOOT: &str = "\
@@ -69,21 +67,6 @@ impl Database {
                 return Ok(here);
             }
             Ok((here + counted_before_this_boot(conn, key, now, window)?).min(MOST_COUNTED))
-        })
-    }
-
-    /// Removes events older than `retention` before `now`, and closed incidents with them, a batch
-    /// at a time. Says whether there may be more.
-    pub fn prune(
-        &mut self,
-        now: &Moment,
-        retention: Duration,
-    ) -> std::result::Result<bool, RegistryError> {
-        self.write("prune the events", |tx| {
-            let oldest = Oldest::kept(now, retention);
-            let removed = prune_events(tx, &oldest)?;
-            prune_incidents(tx, &oldest)?;
-            Ok(removed > 0)
         })
     }
 }
@@ -161,54 +144,8 @@ fn counted_before_this_boot(
     )
 }
 
-fn before(stamp: Stamp, duration: Duration) -> Stamp {
+pub(super) fn before(stamp: Stamp, duration: Duration) -> Stamp {
     Stamp::from_millis(stamp.as_millis().saturating_sub(millis(duration)))
-}
-
-/// The oldest moment that is kept, on both clocks.
-struct Oldest {
-    wall: String,
-    boot_ms: i64,
-    boot_id: String,
-}
-
-impl Oldest {
-    fn kept(now: &Moment, retention: Duration) -> Self {
-        Self {
-            wall: before(now.wall, retention).to_string(),
-            boot_ms: millis(now.boot.saturating_sub(retention)),
-            boot_id: MomentColumns::from(now).boot_id,
-        }
-    }
-}
-
-/// Looks at the oldest rows by id only: reading all of a long log to find nothing would cost more
-/// than the rows do.
-fn prune_events(conn: &Connection, oldest: &Oldest) -> Result<usize> {
-    conn.prepare_cached(
-        "DELETE FROM events
-         WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?4)
-             AND CASE WHEN boot_id = ?1 THEN boot_ms < ?2 ELSE timestamp < ?3 END",
-    )?
-    .execute(params![
-        oldest.boot_id,
-        oldest.boot_ms,
-        oldest.wall,
-        PRUNE_BATCH
-    ])
-}
-
-/// The last incident of a kind that was told of stays: cooldowns run from it.
-fn prune_incidents(conn: &Connection, oldest: &Oldest) -> Result<usize> {
-    conn.prepare_cached(
-        "DELETE FROM incidents
-         WHERE closed_at < ?1 AND (told_at IS NULL OR EXISTS (
-             SELECT 1 FROM incidents newer
-             WHERE newer.service = incidents.service AND newer.component = incidents.component
-                 AND newer.kind = incidents.kind AND newer.told_at IS NOT NULL
-                 AND newer.seq > incidents.seq))",
-    )?
-    .execute([&oldest.wall])
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ impl Registry {
     pub async fn prune(&self, now: Moment, retention: Duration) -> Result<()> {
         loop {
             let act = move |db: &mut Database| db.prune(&now, retention);
-            if !self.call(Lane::Ordinary, "prune the events", act).await? {
+            if !self.call(Lane::Ordinary, "prune what is old", act).await? {
                 return Ok(());
             }
         }

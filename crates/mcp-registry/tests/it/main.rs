@@ -6,6 +6,7 @@ mod invariants;
 mod observation;
 mod opening;
 mod operations;
+mod pruning;
 mod refusals;
 mod steps;
 mod support;
