@@ -230,6 +230,10 @@ impl Loop {
         let now = Instant::now();
         match message {
             Message::Keys(keys, trigger) => {
+                if trigger == Trigger::Intent {
+                    // Operations may have come with it, or ended because of it.
+                    self.core.progress.send_modify(|count| *count += 1);
+                }
                 for key in keys {
                     // What somebody wants says nothing about what is there.
                     if trigger == Trigger::Hint {

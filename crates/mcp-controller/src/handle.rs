@@ -81,7 +81,8 @@ impl Handle {
         Arc::clone(&self.view.borrow())
     }
 
-    /// Changes whenever a step of an operation was stored: look into the registry again.
+    /// Changes whenever a step of an operation was stored or intent came: look into the registry
+    /// again.
     pub fn progress(&self) -> watch::Receiver<u64> {
         self.progress.clone()
     }

@@ -33,7 +33,7 @@ pub(crate) struct Reconciler {
     pub(crate) settings: Settings,
     pub(crate) looks: Looks,
     pub(crate) publisher: Publisher,
-    /// Counts stored steps, for those who wait for an operation.
+    /// Counts stored steps and new intent, for those who wait for an operation.
     pub(crate) progress: watch::Sender<u64>,
     /// Wakes the dispatcher: a message was stored.
     pub(crate) messages: Notify,

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use mcp_model::{
-    BootId, ComponentRecord, ComponentSpec, Condition, Container, DesiredState, Drift, DriftKind,
-    Event, Exit, IncidentId, Instance, Labels, Moment, Observed, ObservedState, Operation,
-    OperationKind, OperationState, Phase, RuntimeState, ServiceRecord, Stamp, Step, StepState,
+    AlertKind, BootId, ComponentRecord, ComponentSpec, Condition, Container, DesiredState, Drift,
+    DriftKind, Event, Exit, Incident, IncidentId, Instance, Labels, Moment, Observed,
+    ObservedState, Operation, OperationKind, OperationState, Phase, RuntimeState, Scope,
+    ServiceRecord, Stamp, Step, StepState,
 };
 use mcp_proto::convert::info::{
     Live, component_info, component_result, drift_info, event_info, foreign_container,
-    operation_info, service_info,
+    incident_info, operation_info, service_info,
 };
 use mcp_proto::convert::time::stamp_to_wire;
 
@@ -355,4 +356,35 @@ fn a_token_on_its_way_to_the_operator_shows_in_no_debug_text() {
         text.contains("IssueTokenResponse") && !text.contains("canary"),
         "{text}"
     );
+}
+
+#[test]
+fn an_incident_of_the_node_names_no_component_and_no_states() {
+    let mut incident = Incident {
+        id: IncidentId("i-1".to_owned()),
+        scope: "web/api".parse::<mcp_model::ComponentKey>().unwrap().into(),
+        kind: AlertKind::Drift,
+        opened: moment(500),
+        told: None,
+        cause: "137: killed (SIGKILL)".to_owned(),
+        desired: DesiredState::Running,
+        observed: ObservedState::Exited,
+    };
+    let told = incident_info(&incident, Some(Stamp::from_millis(900)));
+    assert_eq!(
+        (told.service.as_str(), told.component.as_str()),
+        ("web", "api")
+    );
+    assert_eq!(
+        (told.desired.as_str(), told.observed.as_str()),
+        ("running", "exited")
+    );
+    assert_eq!(told.opened, Some(stamp_to_wire(Stamp::from_millis(500))));
+    assert_eq!(told.closed, Some(stamp_to_wire(Stamp::from_millis(900))));
+    (incident.scope, incident.kind) = (Scope::Node, AlertKind::Outage);
+    let told = incident_info(&incident, None);
+    for empty in [told.service, told.component, told.desired, told.observed] {
+        assert_eq!(empty, "");
+    }
+    assert_eq!((told.kind.as_str(), told.closed), ("outage", None));
 }

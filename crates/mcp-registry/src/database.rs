@@ -10,6 +10,7 @@ pub(crate) mod events;
 mod incidents;
 mod intent;
 mod key_state;
+pub(crate) mod news;
 mod observe;
 mod open;
 pub(crate) mod operations;

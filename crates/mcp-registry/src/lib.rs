@@ -23,6 +23,7 @@ mod lanes;
 
 pub use database::audit::{AuditRecord, NewAudit};
 pub use database::events::EventFilter;
+pub use database::news::{Known, News};
 pub use database::operations::{Holder, OperationFilter};
 pub use database::tokens::{NewToken, TokenRecord, TokenSelector};
 pub use database::{Database, Options};

@@ -175,6 +175,23 @@ pub fn flapping_info(incident: &Incident) -> v1::FlappingInfo {
     }
 }
 
+/// An incident, and when it closed, if it did.
+pub fn incident_info(incident: &Incident, closed: Option<Stamp>) -> v1::IncidentInfo {
+    let key = incident.scope.key();
+    let of_component = |text: String| key.map(|_| text).unwrap_or_default();
+    v1::IncidentInfo {
+        id: incident.id.to_string(),
+        kind: incident.kind.to_string(),
+        service: key.map(|key| key.service.to_string()).unwrap_or_default(),
+        component: key.map(|key| key.component.to_string()).unwrap_or_default(),
+        opened: Some(stamp_to_wire(incident.opened.wall)),
+        closed: closed.map(stamp_to_wire),
+        cause: incident.cause.clone(),
+        desired: of_component(incident.desired.to_string()),
+        observed: of_component(incident.observed.to_string()),
+    }
+}
+
 /// A container that nobody gave to MCP, with its state as the controller reads it.
 pub fn foreign_container(container: &Container, observed: ObservedState) -> v1::ForeignContainer {
     v1::ForeignContainer {

@@ -67,7 +67,7 @@ fn open_incidents(conn: &Connection, key: &ComponentKey) -> Result<Vec<Incident>
         .collect()
 }
 
-fn incident(row: &Row<'_>) -> Result<Incident> {
+pub(super) fn incident(row: &Row<'_>) -> Result<Incident> {
     let event = crate::columns::maybe_text(row, "told_event")?;
     Ok(Incident {
         id: IncidentId(row.get("id")?),

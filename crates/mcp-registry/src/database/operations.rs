@@ -232,7 +232,7 @@ pub(super) fn steps(conn: &Connection, operation: &OperationId) -> Result<Vec<St
         .collect()
 }
 
-fn operation(row: &Row<'_>) -> Result<Operation> {
+pub(super) fn operation(row: &Row<'_>) -> Result<Operation> {
     Ok(Operation {
         id: text(row, "id")?,
         kind: text(row, "kind")?,

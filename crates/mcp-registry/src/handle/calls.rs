@@ -11,6 +11,7 @@ use super::{Lane, Registry};
 use crate::database::Database;
 use crate::database::audit::{AuditRecord, NewAudit};
 use crate::database::events::EventFilter;
+use crate::database::news::{Known, News};
 use crate::database::operations::{Holder, OperationFilter};
 use crate::database::tokens::{NewToken, TokenRecord, TokenSelector};
 use crate::decide::{Accepted, SyncOutcome, SyncRequest};
@@ -178,6 +179,17 @@ impl Registry {
     /// See [`Database::operations`].
     pub async fn operations(&self, filter: OperationFilter) -> Result<Vec<Operation>> {
         self.read("read the operations", move |db| db.operations(&filter))
+            .await
+    }
+
+    /// See [`Database::open_matters`].
+    pub async fn open_matters(&self) -> Result<News> {
+        self.read("read what is open", Database::open_matters).await
+    }
+
+    /// See [`Database::news`].
+    pub async fn news(&self, known: Known) -> Result<News> {
+        self.read("read what changed", move |db| db.news(&known))
             .await
     }
 

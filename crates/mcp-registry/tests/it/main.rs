@@ -3,6 +3,7 @@
 mod handle;
 mod incidents;
 mod invariants;
+mod news;
 mod observation;
 mod opening;
 mod operations;
