@@ -27,6 +27,14 @@ impl AgentOptions {
         self
     }
 
+    /// Has the agent call podman through one that lies. A look may take `timeout` then, so that a
+    /// test need not wait long for the end of a call that hangs.
+    #[must_use]
+    pub fn podman(self, program: &Path, timeout: &str) -> Self {
+        self.set("agent", "container_runtime", program.to_string_lossy())
+            .set("runtime", "timeout", timeout)
+    }
+
     /// Adds the alert command.
     #[must_use]
     pub fn alert_command(self, program: &Path) -> Self {

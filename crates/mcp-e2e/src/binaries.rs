@@ -24,6 +24,12 @@ pub fn mcp_agent() -> &'static Path {
     PATH.get_or_init(|| find("mcp-agent", "MCP_E2E_MCP_AGENT"))
 }
 
+/// The podman that lies on command: the one of the same build as this program.
+pub fn lying_podman() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find("lying-podman", "MCP_E2E_LYING_PODMAN"))
+}
+
 fn find(name: &str, variable: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         return path.into();

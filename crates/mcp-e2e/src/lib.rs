@@ -6,6 +6,8 @@
 //!  Workstation ──mcp──► Agent ──podman──► Podman ──pull──► ImageRegistry
 //!  (config,             (a node: init,    (a storage of    (docker-registry
 //!   definitions)         server, log)      its own)         on loopback)
+//!                          │                  ▲
+//!                          ├──LyingPodman─────┘   (hangs, garbles, dies on command)
 //!                          └──alert command──► Alerts
 //! ```
 //!
@@ -20,6 +22,7 @@ mod alerts;
 mod binaries;
 mod definition;
 mod image_registry;
+pub mod lying;
 mod net;
 mod podman;
 mod process;
@@ -29,9 +32,10 @@ mod workstation;
 
 pub use agent::{Agent, AgentOptions};
 pub use alerts::Alerts;
-pub use binaries::{mcp, mcp_agent, repository};
+pub use binaries::{lying_podman, mcp, mcp_agent, repository};
 pub use definition::{Component, definition};
 pub use image_registry::ImageRegistry;
+pub use lying::{Lie, LyingPodman};
 pub use net::{free_port, http_get};
 pub use podman::{Broken, Podman};
 pub use process::{Daemon, Reply};

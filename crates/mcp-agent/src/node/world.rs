@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mcp_config::agent::AgentConfig;
 use mcp_runtime::hints::{EventSource, HintHandles, HintReceiver, HintSources, Hints, channel};
-use mcp_runtime::{ContainerRuntime, MountPolicy, Podman, PodmanArgs, Settings};
+use mcp_runtime::{ContainerRuntime, Deadlines, MountPolicy, Podman, PodmanArgs, Settings};
 use tracing::{info, warn};
 
 /// How long the runtime is asked for its sources of hints before the agent starts without.
@@ -47,7 +47,10 @@ impl World {
     /// The configured runtime, labelling what it makes with the agent's instance id.
     pub async fn podman(config: &AgentConfig, instance: String, mounts: MountPolicy) -> Self {
         let args = podman_args(config);
-        let podman = Podman::new(Settings::new(args.clone(), instance, mounts));
+        let podman = Podman::new(Settings {
+            deadlines: Deadlines::of_look(config.runtime.timeout),
+            ..Settings::new(args.clone(), instance, mounts)
+        });
         let sources = detect(&podman).await;
         let directories: Vec<_> = sources
             .directories

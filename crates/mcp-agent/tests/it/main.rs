@@ -8,6 +8,7 @@ mod gate;
 mod intent;
 mod lifecycle;
 mod plan;
+mod racers;
 mod refused;
 mod simulation;
 mod status;

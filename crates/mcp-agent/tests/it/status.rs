@@ -319,3 +319,23 @@ async fn readers_and_changes_by_the_hundred_block_each_other_never() {
         } => unreachable!("it changes for ever"),
     } {}
 }
+
+#[tokio::test]
+async fn a_new_agent_claims_nothing_that_it_has_not_seen_itself() {
+    let (node, _) = deployed().await;
+    node.fake.next(Call::List, 1, &Fault::Hang);
+    let node = node.restart().await;
+    let mut client = node.client().await;
+    let reply = client.get_service_status(status(true)).await.unwrap();
+    let reply = reply.into_inner();
+    for component in &reply.services[0].components {
+        assert_eq!(component.observed_state, "unknown");
+        assert!(component.detail.contains("since the agent started"));
+    }
+    assert_eq!(reply.observed_at, None, "there is no view yet");
+    node.fake.release();
+    node.view(|view| view.components.len() == 2).await;
+    let reply = client.get_service_status(status(true)).await.unwrap();
+    let states = reply.into_inner().services.remove(0).components;
+    assert!(states.iter().all(|c| c.observed_state == "running"));
+}

@@ -115,12 +115,15 @@ pub struct Agent {
 }
 
 /// `[runtime]`: how the container runtime is called (S46).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runtime {
     /// Arguments before the subcommand of every call.
     pub args: Vec<String>,
     /// Variables of every call, beside the agent's own environment.
     pub env: BTreeMap<String, String>,
+    /// How long a call that only looks may take; one that changes something may take twice as
+    /// long, and a stop as long beyond its own grace. Pulls have a limit of their own.
+    pub timeout: Duration,
 }
 
 /// `[monitor]`: observation, drift and alerts.
@@ -138,7 +141,7 @@ pub struct Monitor {
     pub flap_threshold: u32,
     /// The window in which transitions are counted.
     pub flap_window: Duration,
-    /// How long events are kept.
+    /// How long events, closed incidents, settled operations and audit records are kept.
     pub retention: Duration,
     /// Whether the end of an incident is told too.
     pub notify_close: bool,
@@ -263,6 +266,16 @@ impl Default for Mcias {
             server_url: None,
             ca_cert: None,
             service_name: DEFAULT_SERVICE_NAME.to_owned(),
+        }
+    }
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            timeout: Duration::from_secs(30),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::section::Section;
 use crate::values::{AbsolutePath, Argument, ListenAddress, Program, Text, Url};
 
 const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 const MONTH: Duration = Duration::from_hours(30 * 24);
@@ -137,9 +138,13 @@ fn variables(section: &Section<'_>, key: &'static str) -> BTreeMap<String, Strin
 }
 
 fn runtime(section: &Section<'_>) -> Runtime {
+    let or = Runtime::default();
     Runtime {
         args: arguments(section, "args"),
         env: variables(section, "env"),
+        timeout: section
+            .duration("timeout", SECOND..=MINUTE)
+            .unwrap_or(or.timeout),
     }
 }
 

@@ -104,6 +104,7 @@ fn entries(config: &AgentConfig) -> Entries {
         (("agent", "run_dir"), path(&agent.run_dir)),
         (("runtime", "args"), runtime.args.clone().into()),
         (("runtime", "env"), table(&runtime.env)),
+        (("runtime", "timeout"), duration(runtime.timeout)),
         (("monitor", "interval"), duration(monitor.interval)),
         (
             ("monitor", "alert_command"),

@@ -16,13 +16,22 @@ pub struct Deadlines {
     pub stop: Duration,
 }
 
-impl Default for Deadlines {
-    fn default() -> Self {
+impl Deadlines {
+    /// Deadlines that follow from how long a look may take.
+    #[must_use]
+    pub fn of_look(look: Duration) -> Self {
         Self {
-            look: Duration::from_secs(30),
-            act: Duration::from_mins(1),
-            stop: Duration::from_secs(30),
+            look,
+            act: look * 2,
+            stop: look,
         }
+    }
+}
+
+impl Default for Deadlines {
+    /// Thirty seconds for a look.
+    fn default() -> Self {
+        Self::of_look(Duration::from_secs(30))
     }
 }
 

@@ -37,6 +37,7 @@ run_dir = "/run/user/7/mcp"
 [runtime]
 args = ["--root", "/r"]
 env = { HOME = "/h", NO_PROXY = "" }
+timeout = "5s"
 [monitor]
 interval = "30s"
 alert_command = ["/usr/bin/logger", "-t", "mcp"]
@@ -105,6 +106,7 @@ fn full() -> AgentConfig {
         runtime: Runtime {
             args: vec!["--root".to_owned(), "/r".to_owned()],
             env: variables(&[("HOME", "/h"), ("NO_PROXY", "")]),
+            timeout: Duration::from_secs(5),
         },
         monitor: Monitor {
             interval: Duration::from_secs(30),
@@ -270,6 +272,7 @@ fn every_bad_value_is_refused_with_file_line_and_key() {
             "{ A = 1 }",
             "must be a table of strings, found integer",
         ),
+        ("runtime.timeout", "\"61s\"", "is out of range"),
         ("monitor.interval", "60", "must be a string, found integer"),
         ("monitor.interval", "\"60\"", "is not a duration"),
         (

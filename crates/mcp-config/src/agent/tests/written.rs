@@ -125,6 +125,7 @@ prop_compose! {
         args in texts(),
         env in btree_map("[A-Z_]{1,5}", "[^\0]{0,9}", 0..3),
         url in proptest::option::of("https://[a-z]{1,9}(:[1-9]{1,4})?"),
+        timeout in time(1000, 60_000),
         (local, all, port) in (any::<bool>(), any::<bool>(), any::<u16>()),
     ) -> AgentConfig {
         let [tls_cert, tls_key, path, service_root, run_dir] = paths;
@@ -140,7 +141,7 @@ prop_compose! {
             _ => Provider::Local,
         };
         config.agent = Agent { service_root, volume_prefixes, run_dir, ..config.agent };
-        config.runtime = Runtime { args, env };
+        config.runtime = Runtime { args, env, timeout };
         AgentConfig { monitor, ..config }
     }
 }
