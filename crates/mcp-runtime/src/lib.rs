@@ -14,8 +14,10 @@
 
 pub mod argv;
 mod batch;
+pub mod children;
 pub mod error;
 pub mod fake;
+mod fd;
 pub mod hints;
 pub mod mount;
 pub mod parse;
@@ -26,6 +28,7 @@ pub mod shell;
 mod words;
 
 pub use argv::{Command, PodmanArgs};
+pub use children::{Children, ChildrenError};
 pub use error::{Call, RuntimeError};
 pub use mount::{MountPolicy, MountRefused};
 pub use podman::{Deadlines, Podman, Settings};

@@ -3,6 +3,8 @@
 //! A child that reaches its deadline, talks too much or is no longer waited for is killed with
 //! its whole group. Pipes that a grandchild keeps open are not waited for: once the child has
 //! ended, what it wrote is there to be read.
+//!
+//! What may change something is recorded before it can (see `children`).
 
 use std::ffi::OsString;
 use std::io;
@@ -11,11 +13,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::process::Child;
 
 use crate::argv::Command;
+use crate::children::{self, Children, Record};
 
 /// What a child inherits. Nothing else does: the agent's own environment may hold secrets, and a
 /// `NOTIFY_SOCKET` in podman's hands would speak for the agent.
@@ -71,7 +74,31 @@ pub enum ProcessError {
 pub async fn run(command: &Command, limits: &Limits) -> Result<Finished, ProcessError> {
     let mut tokio_command = prepare(command);
     tokio_command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let spawned = Spawned::new(&mut tokio_command).map_err(ProcessError::Spawn)?;
+    both(spawned, limits).await
+}
+
+/// As [`run`], for a command that may change something: it is on record with `children` before it
+/// can act, and until it was waited for (S15). Where it cannot be recorded it does not act.
+pub async fn run_recorded(
+    command: &Command,
+    limits: &Limits,
+    children: &Children,
+) -> Result<Finished, ProcessError> {
+    let mut tokio_command = prepare(&children::gate(command));
+    tokio_command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut spawned = Spawned::new(&mut tokio_command).map_err(ProcessError::Spawn)?;
+    spawned
+        .release(children)
+        .await
+        .map_err(ProcessError::Spawn)?;
+    both(spawned, limits).await
+}
+
+async fn both(mut spawned: Spawned, limits: &Limits) -> Result<Finished, ProcessError> {
     let stdout = spawned.child.stdout.take().expect("stdout is piped");
     let stderr = spawned.child.stderr.take().expect("stderr is piped");
     finish(spawned, stdout, Some(stderr), Keep::All, limits).await
@@ -99,6 +126,7 @@ pub async fn run_merged(command: &Command, limits: &Limits) -> Result<Finished, 
 pub(crate) struct Spawned {
     pub(crate) child: Child,
     group: Option<Pid>,
+    record: Option<Record>,
 }
 
 impl Spawned {
@@ -110,13 +138,31 @@ impl Spawned {
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
-        Ok(Self { child, group })
+        Ok(Self {
+            child,
+            group,
+            record: None,
+        })
+    }
+
+    /// Records a child that waits behind its gate, and opens it.
+    async fn release(&mut self, children: &Children) -> io::Result<()> {
+        let gone = || io::Error::other("it ended before it began");
+        let pid = self.group.ok_or_else(gone)?;
+        let mut gate = self.child.stdin.take().ok_or_else(gone)?;
+        self.record = Some(children.record(pid).map_err(io::Error::other)?);
+        gate.write_all(b"\n").await?;
+        children.pass("after:child.release");
+        Ok(())
     }
 
     /// Waits for the child. What is left of its group lives on: podman leaves network helpers.
     pub(crate) async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
         let status = self.child.wait().await?;
         self.group = None;
+        if let Some(record) = self.record.take() {
+            record.reaped();
+        }
         Ok(status)
     }
 }

@@ -15,8 +15,8 @@ use rustix::fs::inotify::{CreateFlags, Event, ReadFlags, Reader, WatchFlags, add
 use tokio::io::unix::AsyncFd;
 
 use super::channel::{Hint, HintSender};
-use super::fd::wait_on;
 use super::health::{Reporter, SourceName};
+use crate::fd::wait_on;
 
 /// How long to wait before a directory that is not there is tried again.
 const RETRY: Duration = Duration::from_secs(5);

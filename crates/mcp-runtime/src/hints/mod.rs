@@ -10,7 +10,6 @@
 //! ```
 
 mod channel;
-mod fd;
 mod follower;
 mod health;
 mod inotify;

@@ -17,8 +17,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
 use super::channel::{Hint, HintSender};
-use super::fd::wait_on;
 use super::health::{Reporter, SourceName};
+use crate::fd::wait_on;
 
 /// The lives to watch.
 pub(crate) type Wanted = BTreeMap<ContainerId, Instance>;

@@ -73,7 +73,7 @@ impl ContainerRuntime for Podman {
             object: image.as_str(),
         };
         let _slot = self.pull_slot().await;
-        self.succeed(about, &self.args().pull(image), limit).await?;
+        self.change(about, &self.args().pull(image), limit).await?;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl ContainerRuntime for Podman {
         };
         let deadline = grace.saturating_add(self.settings.deadlines.stop);
         let _slot = self.long_slot().await;
-        self.succeed(about, &self.args().stop(id, grace), deadline)
+        self.change(about, &self.args().stop(id, grace), deadline)
             .await?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::argv::PodmanArgs;
+use crate::children::Children;
 use crate::mount::MountPolicy;
 
 /// How long each kind of call may take. Pulls come with a limit of their own.
@@ -48,6 +49,9 @@ pub struct Settings {
     pub deadlines: Deadlines,
     /// The longest answer that is read, in bytes.
     pub answer_limit: usize,
+    /// Where calls that may change something are recorded (S15); absent, a killed caller's calls
+    /// outlive it.
+    pub children: Option<Children>,
 }
 
 impl Settings {
@@ -59,6 +63,7 @@ impl Settings {
             mounts,
             deadlines: Deadlines::default(),
             answer_limit: 64 * 1024 * 1024,
+            children: None,
         }
     }
 }

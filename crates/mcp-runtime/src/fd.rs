@@ -12,6 +12,6 @@ use tokio::io::unix::AsyncFd;
     reason = "its replacement is unsafe; an `OwnedFd` keeps what that asks for: one open descriptor, \
               always the same, until it is dropped"
 )]
-pub(super) fn wait_on(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn wait_on(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, Interest::READABLE)
 }
