@@ -4,8 +4,9 @@
 CARGO  ?= cargo
 # Where cargo puts what it builds; the scripts read the same variable.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
-# The end-to-end tests need podman, so they are a feature of their crate.
-E2E    := --features mcp-e2e/podman
+# The end-to-end tests need podman, so they are a feature of their crate, and an agent that they can
+# end at any point, which no release can be.
+E2E    := --features mcp-e2e/podman,mcp-agent/failpoints
 CHECKED := --workspace --all-targets $(E2E)
 
 .DEFAULT_GOAL := help

@@ -11,6 +11,7 @@
 pub mod adapters;
 pub mod api;
 pub mod cli;
+pub mod failpoints;
 pub mod gate;
 pub mod lock;
 pub mod logging;

@@ -58,7 +58,7 @@ fn build() {
     cargo
         .current_dir(repository())
         .args(["build", "--workspace", "--all-targets"]);
-    cargo.args(["--features", "mcp-e2e/podman"]);
+    cargo.args(["--features", "mcp-e2e/podman,mcp-agent/failpoints"]);
     let status = cargo.status().expect("cargo runs");
     assert!(status.success(), "{cargo:?} failed");
 }

@@ -22,6 +22,7 @@ use tonic::{Request, Status};
 use super::foreign::ForeignCheck;
 use super::wait::Waiting;
 use super::{Policy, answer, new_operation_id, origin};
+use crate::failpoints::Failpoints;
 use crate::gate::Deadline;
 
 /// What lifecycle calls need.
@@ -31,6 +32,7 @@ pub struct Lifecycle {
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     accepting: TaskTracker,
+    failpoints: Failpoints,
 }
 
 /// Who calls, and until when they wait.
@@ -75,7 +77,15 @@ impl Lifecycle {
             policy,
             clock,
             accepting,
+            failpoints: Failpoints::default(),
         }
+    }
+
+    /// Passes these points when it accepts something.
+    #[must_use]
+    pub fn with_failpoints(mut self, failpoints: Failpoints) -> Self {
+        self.failpoints = failpoints;
+        self
     }
 
     pub(super) async fn deploy(
@@ -177,6 +187,7 @@ impl Lifecycle {
             self.waiting.controller.clone(),
             Arc::clone(&self.policy),
             request,
+            self.failpoints.clone(),
         );
         // A caller that leaves in the middle must not leave an operation that nobody was told of.
         let task = self.accepting.spawn(accepting);
@@ -276,12 +287,15 @@ async fn accept(
     controller: Handle,
     policy: Arc<Policy>,
     request: OperationRequest,
+    failpoints: Failpoints,
 ) -> Result<(Accepted, Vec<String>), Status> {
     let deployed = match &request.request {
         Intent::Deploy { service, .. } => Some(service.name.clone()),
         _ => None,
     };
+    failpoints.pass("before:accept");
     let accepted = registry.accept(request).await.map_err(answer::refused)?;
+    failpoints.pass("after:accept");
     let mut warnings = Vec::new();
     if let Some(service) = deployed.filter(|_| !accepted.attached)
         && let Err(why) = policy.make_root(&service)

@@ -45,12 +45,12 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
         hints,
     } = world;
     let (controller, handle) = Controller::new(
-        Ports {
+        opened.failpoints.around(Ports {
             runtime: Arc::new(RuntimeAdapter(runtime)),
             store: Arc::new(RegistryStore(opened.registry.clone())),
             alerts: Arc::new(alerts(&opened.config)),
             clock: Arc::clone(&opened.clock),
-        },
+        }),
         settings(&opened.config, &opened.instance),
     );
     let stops = Stops::default();
@@ -130,6 +130,7 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
         stops,
         health: reporter,
         registry: opened.registry,
+        _children: opened.children,
         lock: opened.lock,
     })
 }

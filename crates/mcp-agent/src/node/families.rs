@@ -67,7 +67,8 @@ impl Families<'_> {
                 Arc::clone(clock),
                 config.monitor.interval,
                 (self.accepting.clone(), self.stops.ending.clone()),
-            ),
+            )
+            .with_failpoints(self.opened.failpoints.clone()),
             sync: Sync::new(
                 registry.clone(),
                 handle.clone(),

@@ -13,11 +13,13 @@ mod running;
 mod world;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use mcp_config::agent::{AgentConfig, Provider};
 use mcp_controller::port::Clock;
 use mcp_registry::{Options, Registry};
+use mcp_runtime::Children;
 use tracing::{info, warn};
 
 pub use running::Running;
@@ -25,8 +27,9 @@ pub use world::{HintFeed, World, podman_args};
 
 use crate::adapters::clock::SystemClock;
 use crate::api::Policy;
+use crate::failpoints::Failpoints;
 use crate::lock::Lock;
-use crate::serve::HeldPort;
+use crate::serve::{HeldPort, private_dir};
 
 /// A node whose lock and port are held and whose registry is open.
 pub struct Opened {
@@ -42,11 +45,17 @@ struct Parts {
     instance: String,
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
+    children: Children,
+    failpoints: Failpoints,
 }
+
+/// How long a process that an agent before this one has left behind may take to end once killed.
+const SURVIVORS: Duration = Duration::from_secs(30);
 
 impl Opened {
     /// Takes the lock and the port, then opens the registry: where either is somebody else's,
-    /// nothing was touched. Nothing is served yet.
+    /// nothing was touched. What a killed agent has left running is ended and waited for: nothing
+    /// that acts for an agent before this one goes on beside it (S15). Nothing is served yet.
     pub async fn open(config: AgentConfig) -> anyhow::Result<Self> {
         if config.provider() == Provider::Mcias {
             bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
@@ -67,6 +76,9 @@ impl Opened {
             );
         }
         info!(node = %config.agent.node_name, instance, "registry is open");
+        let failpoints = Failpoints::from_environment();
+        let children = end_survivors(&config).await?;
+        failpoints.follow(&children);
         let policy = Arc::new(Policy::of(&config));
         let parts = Parts {
             config,
@@ -75,6 +87,8 @@ impl Opened {
             instance,
             policy,
             clock,
+            children,
+            failpoints,
         };
         Ok(Self { parts, port })
     }
@@ -90,6 +104,7 @@ impl Opened {
             &self.parts.config,
             self.parts.instance.clone(),
             self.parts.policy.mounts.clone(),
+            self.parts.children.clone(),
         )
         .await
     }
@@ -98,4 +113,18 @@ impl Opened {
     pub async fn start(self, world: World) -> anyhow::Result<Running> {
         assemble::start(self.parts, self.port, world).await
     }
+}
+
+/// Ends what an agent that was killed has left running (S15).
+async fn end_survivors(config: &AgentConfig) -> anyhow::Result<Children> {
+    private_dir(&config.agent.run_dir)?;
+    let children = Children::open(&config.agent.run_dir.join("children"))?;
+    let survivors = children.end_survivors(SURVIVORS).await?;
+    if survivors > 0 {
+        warn!(
+            survivors,
+            "ended what an agent that was killed had left running"
+        );
+    }
+    Ok(children)
 }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use mcp_controller::Handle;
 use mcp_proto::v1::mcp_agent_service_server::McpAgentServiceServer;
 use mcp_registry::Registry;
+use mcp_runtime::Children;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub struct Running {
     pub(super) stops: Stops,
     pub(super) health: tonic_health::server::HealthReporter,
     pub(super) registry: Registry,
+    /// Holds the folder of children against other agents.
+    pub(super) _children: Children,
     pub(super) lock: Lock,
 }
 

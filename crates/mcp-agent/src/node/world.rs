@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mcp_config::agent::AgentConfig;
 use mcp_runtime::hints::{EventSource, HintHandles, HintReceiver, HintSources, Hints, channel};
-use mcp_runtime::{ContainerRuntime, Deadlines, MountPolicy, Podman, PodmanArgs, Settings};
+use mcp_runtime::{
+    Children, ContainerRuntime, Deadlines, MountPolicy, Podman, PodmanArgs, Settings,
+};
 use tracing::{info, warn};
 
 /// How long the runtime is asked for its sources of hints before the agent starts without.
@@ -44,11 +46,18 @@ pub fn podman_args(config: &AgentConfig) -> PodmanArgs {
 }
 
 impl World {
-    /// The configured runtime, labelling what it makes with the agent's instance id.
-    pub async fn podman(config: &AgentConfig, instance: String, mounts: MountPolicy) -> Self {
+    /// The configured runtime, labelling what it makes with the agent's instance id. What its calls
+    /// may change is on record with `children`.
+    pub async fn podman(
+        config: &AgentConfig,
+        instance: String,
+        mounts: MountPolicy,
+        children: Children,
+    ) -> Self {
         let args = podman_args(config);
         let podman = Podman::new(Settings {
             deadlines: Deadlines::of_look(config.runtime.timeout),
+            children: Some(children),
             ..Settings::new(args.clone(), instance, mounts)
         });
         let sources = detect(&podman).await;

@@ -23,6 +23,7 @@ use tonic::transport::Server;
 pub use connection::{Connection, Peer};
 pub use tcp::{HeldPort, TcpFront};
 pub use unix::UnixFront;
+pub(crate) use unix::private_dir;
 
 use crate::gate::Gate;
 

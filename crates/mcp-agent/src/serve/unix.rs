@@ -91,7 +91,7 @@ impl UnixFront {
 }
 
 /// Makes `path` a directory that only this user can enter.
-fn private_dir(path: &Path) -> Result<(), FrontError> {
+pub(crate) fn private_dir(path: &Path) -> Result<(), FrontError> {
     let failed = |source| FrontError::RunDir {
         path: path.display().to_string(),
         source,
