@@ -58,19 +58,28 @@ impl FromStr for Program {
     }
 }
 
-/// The base URL of a service.
+/// The base URL of a service that secrets are sent to: HTTPS and nothing else.
 pub(crate) struct Url(pub(crate) String);
 
 impl FromStr for Url {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let host = text
-            .strip_prefix("https://")
-            .or_else(|| text.strip_prefix("http://"));
+        // Not shown: what stands before an @ is a name and a password.
+        if text.contains('@') {
+            return Err(
+                "a URL with an @ is refused: no name and no password may be in it".to_owned(),
+            );
+        }
+        if text.starts_with("http://") {
+            return Err(format!("{text:?} is not encrypted: write https://"));
+        }
+        let host = text.strip_prefix("https://");
         let fits = |host: &str| {
             !host.is_empty()
                 && !host.starts_with(['/', ':'])
+                // A query has no place in a base.
+                && !host.contains(['?', '#', '\\'])
                 && !text.contains(|c: char| c.is_whitespace() || c.is_control())
         };
         match host {

@@ -89,6 +89,8 @@ pub enum Provider {
     Local,
     /// The peer credentials of the node's Unix socket (S41).
     Socket,
+    /// The platform's identity service.
+    Mcias,
 }
 
 impl Provider {
@@ -97,6 +99,7 @@ impl Provider {
         match self {
             Self::Local => "local",
             Self::Socket => "socket",
+            Self::Mcias => "mcias",
         }
     }
 }
@@ -104,6 +107,25 @@ impl Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
+    }
+}
+
+/// What kind of account a caller of the identity service has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Account {
+    /// A person's.
+    Human,
+    /// A program's.
+    System,
+}
+
+impl Account {
+    /// The word for logs, which is the service's own.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Human => "human",
+            Self::System => "system",
+        }
     }
 }
 
@@ -116,6 +138,8 @@ pub struct Caller {
     pub roles: BTreeSet<Role>,
     /// Who vouches for it.
     pub provider: Provider,
+    /// The kind of its account, where the provider knows kinds.
+    pub account: Option<Account>,
 }
 
 impl Caller {
@@ -151,6 +175,7 @@ mod tests {
                 subject: "bob".parse().unwrap(),
                 roles: roles.iter().map(|r| r.parse().unwrap()).collect(),
                 provider: Provider::Local,
+                account: None,
             };
             assert_eq!(caller.is_admin(), admin, "{roles:?}");
         }

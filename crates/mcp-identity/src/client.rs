@@ -1,4 +1,5 @@
-//! The CLI's TLS settings: version 1.3 only, HTTP/2 only, and only the authority that was given.
+//! TLS settings for connecting: to an agent (HTTP/2 only, and only the authority that was given),
+//! and to the identity service. Version 1.3 only, both.
 
 use std::fmt;
 use std::io;
@@ -62,6 +63,9 @@ pub enum ClientTlsError {
         /// Where it was read.
         ca: CaSource,
     },
+    /// None was given, and the system trusts none either.
+    #[error("the system has no CA certificates: install them, or set ca_cert")]
+    NoSystemCa,
     /// TLS cannot use it.
     #[error("the CA certificate in {ca} cannot be used")]
     Unusable {
@@ -76,18 +80,36 @@ pub enum ClientTlsError {
 /// Makes the settings for connecting to agents whose certificates come from `ca`.
 pub fn client_config(ca: Option<&CaSource>) -> Result<Arc<ClientConfig>, ClientTlsError> {
     let ca = ca.ok_or(ClientTlsError::NoCa)?;
-    let unusable = |source| ClientTlsError::Unusable {
-        ca: ca.clone(),
-        source,
-    };
-    let roots = read_roots(ca)?;
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(unusable)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = trusting(read_roots(ca)?);
     config.alpn_protocols = vec![ALPN_H2.to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Makes the settings for connecting to a web service: without a `ca`, the system's are trusted.
+pub(crate) fn web_config(ca: Option<&CaSource>) -> Result<ClientConfig, ClientTlsError> {
+    let roots = match ca {
+        Some(ca) => read_roots(ca)?,
+        None => system_roots()?,
+    };
+    Ok(trusting(roots))
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .expect("the provider has TLS 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+fn system_roots() -> Result<RootCertStore, ClientTlsError> {
+    let mut roots = RootCertStore::empty();
+    // Systems carry some that cannot be used; the others serve.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(ClientTlsError::NoSystemCa);
+    }
+    Ok(roots)
 }
 
 fn read_roots(ca: &CaSource) -> Result<RootCertStore, ClientTlsError> {

@@ -71,6 +71,12 @@ impl Token {
         TokenHash::of(&self.0)
     }
 
+    /// Whether a text is meant as a node's own token, well-formed or not. What is may hold a secret of
+    /// that node and goes nowhere else.
+    pub fn is_meant_as_local(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// Whether a text has the form of a node's own token. Others need not be looked up.
     pub fn is_local_form(text: &str) -> bool {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);

@@ -33,6 +33,17 @@ pub enum VerifyError {
     /// It was taken back.
     #[error("the token was revoked")]
     Revoked,
+    /// The identity service does not vouch for it, and does not say why.
+    #[error(
+        "the identity service does not accept the token: it is unknown, expired or revoked; run mcp login for another"
+    )]
+    Rejected,
+    /// It is some node's own, and this node leaves callers to the identity service. Not sent there:
+    /// it is nobody's business but that node's (S38).
+    #[error(
+        "this is a node's own token, and this node takes those of the identity service: run mcp login for one"
+    )]
+    NodeToken,
     /// Nothing can be said of it now. Refused all the same: it fails closed.
     #[error("the token cannot be checked now")]
     Unavailable(#[source] BoxError),
@@ -127,5 +138,6 @@ fn judge(record: TokenRecord, hash: &TokenHash, now: Stamp) -> Result<Caller, Ve
         subject: record.subject,
         roles: record.roles,
         provider: Provider::Local,
+        account: None,
     })
 }

@@ -10,9 +10,7 @@ pub(super) fn run(file: &ConfigFile) -> anyhow::Result<()> {
     mcp_identity::server_config(&config.server.tls_cert, &config.server.tls_key)?;
     mcp_identity::check_certificate(&config.server.tls_cert, Stamp::new(jiff::Timestamp::now()))
         .context("the server's certificate cannot be used")?;
-    if config.provider() == mcp_config::agent::Provider::Mcias {
-        anyhow::bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
-    }
+    crate::node::identity_service(&config)?;
     out::say(&format!(
         "{} can be used; with what the environment overrides, it says:\n",
         file.config.display()

@@ -75,8 +75,10 @@ async fn by_token(verifier: &dyn Verifier, headers: &HeaderMap) -> Result<Caller
     let token = bearer(value.as_bytes()).map_err(|e| Status::unauthenticated(e.to_string()))?;
     verifier.verify(token).await.map_err(|error| match error {
         VerifyError::Unavailable(source) => {
-            tracing::warn!(error = %source, "cannot check tokens");
-            Status::unavailable("the token cannot be checked now: try again")
+            tracing::warn!(error = %crate::api::chain(source.as_ref()), "cannot check tokens");
+            Status::unavailable(
+                "the token cannot be checked now: try again, or use the node's socket",
+            )
         }
         known => Status::unauthenticated(known.to_string()),
     })
@@ -100,6 +102,7 @@ fn by_credentials(own: u32, peer: Option<Peer>) -> Result<Caller, Status> {
         subject,
         roles: [Role::admin()].into(),
         provider: Provider::Socket,
+        account: None,
     })
 }
 

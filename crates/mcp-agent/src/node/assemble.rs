@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use mcp_config::agent::AgentConfig;
 use mcp_controller::{Controller, Ports, Settings};
-use mcp_identity::LocalVerifier;
 use mcp_proto::v1::mcp_agent_service_server::McpAgentServiceServer;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,12 +14,11 @@ use tracing::{info, warn};
 
 use super::families::Families;
 use super::running::{Running, Stops, Task};
-use super::{Parts, World};
+use super::{Parts, World, callers};
 use crate::adapters::alert::AlertCommand;
 use crate::adapters::hints::{HintGlue, SourceAges};
 use crate::adapters::runtime::RuntimeAdapter;
 use crate::adapters::store::RegistryStore;
-use crate::adapters::tokens::RegisteredTokens;
 use crate::api::Api;
 use crate::gate::{Door, Gate, Refusals};
 use crate::serve::{Connection, HeldPort, UnixFront, serve};
@@ -34,6 +32,7 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
         &opened.config.server.tls_key,
     )?;
     warn_of_certificate(&opened);
+    let verifier = callers::verifier(&opened.config, &opened.registry, &opened.clock)?;
     let unix = UnixFront::bind(&opened.config.agent.run_dir)?;
     // Last: whoever gets through here finds the socket there too.
     let tcp = port.listen()?;
@@ -87,10 +86,7 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
     }
 
     let refusals = Arc::new(Refusals::default());
-    let clock = Arc::clone(&opened.clock);
-    let tokens = Arc::new(RegisteredTokens(opened.registry.clone()));
-    let verifier = LocalVerifier::new(tokens, Arc::new(move || clock.now().wall));
-    let network = Gate::new(Door::Network(Arc::new(verifier)), Arc::clone(&refusals));
+    let network = Gate::new(Door::Network(verifier), Arc::clone(&refusals));
     let uid = rustix::process::geteuid().as_raw();
     let node = Gate::new(Door::Node { uid }, refusals);
     let local = families.local();

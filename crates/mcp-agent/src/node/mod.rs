@@ -8,6 +8,7 @@
 //! holds. `main` and the tests go through the same steps and differ in the world only.
 
 mod assemble;
+mod callers;
 mod families;
 mod running;
 mod world;
@@ -15,13 +16,14 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use mcp_config::agent::{AgentConfig, Provider};
+use anyhow::Context as _;
+use mcp_config::agent::AgentConfig;
 use mcp_controller::port::Clock;
 use mcp_registry::{Options, Registry};
 use mcp_runtime::Children;
 use tracing::{info, warn};
 
+pub use callers::identity_service;
 pub use running::Running;
 pub use world::{HintFeed, World, podman_args};
 
@@ -57,9 +59,6 @@ impl Opened {
     /// nothing was touched. What a killed agent has left running is ended and waited for: nothing
     /// that acts for an agent before this one goes on beside it (S15). Nothing is served yet.
     pub async fn open(config: AgentConfig) -> anyhow::Result<Self> {
-        if config.provider() == Provider::Mcias {
-            bail!("[auth] provider = \"mcias\" arrives with a later release: use \"local\"");
-        }
         let lock = Lock::take(&config.database.path)?;
         let port = HeldPort::hold(config.server.grpc_addr)?;
         let registry = Registry::open(&config.database.path, &Options::default())?;

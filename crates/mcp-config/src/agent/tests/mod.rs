@@ -230,6 +230,21 @@ fn every_bad_value_is_refused_with_file_line_and_key() {
         ),
         ("mcias.server_url", "\"mcias.example\"", "is not a URL"),
         (
+            "mcias.server_url",
+            "\"http://mcias.example\"",
+            "is not encrypted: write https://",
+        ),
+        (
+            "mcias.server_url",
+            "\"https://bob:pw@mcias.example\"",
+            "no name and no password may be in it",
+        ),
+        (
+            "mcias.server_url",
+            "\"https://mcias.example?a=b\"",
+            "is not a URL",
+        ),
+        (
             "mcias.service_name",
             "\"a\\u001bb\"",
             "holds a control character",
