@@ -427,9 +427,8 @@ async fn no_error_holds_the_token() {
     ] {
         world.service.behave(behaviour);
         let error = world.verify(&token).await.unwrap_err();
-        let next = |error: &&(dyn std::error::Error + 'static)| error.source();
-        let first: &(dyn std::error::Error + 'static) = &error;
-        let text: String = std::iter::successors(Some(first), next)
+        let first: &dyn std::error::Error = &error;
+        let text: String = std::iter::successors(Some(first), |error| error.source())
             .map(|error| format!("{error} {error:?} "))
             .collect();
         assert!(!text.contains(token.secret()), "{text}");
