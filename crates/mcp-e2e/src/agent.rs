@@ -7,6 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
 use crate::{Daemon, Podman, Reply, free_port, mcp_agent};
@@ -56,6 +57,7 @@ pub struct Agent {
     name: String,
     port: u16,
     options: AgentOptions,
+    program: PathBuf,
     dir: TempDir,
 }
 
@@ -79,6 +81,7 @@ impl Agent {
             name: name.to_owned(),
             port,
             options,
+            program: mcp_agent().to_owned(),
             dir,
         };
 
@@ -126,6 +129,21 @@ impl Agent {
     #[track_caller]
     pub fn kill(&mut self) {
         self.server.take().expect("it runs").kill();
+    }
+
+    /// Puts another file of the same program in its place, for the next start.
+    pub fn upgrade(&mut self) {
+        let newer = self.dir().join("mcp-agent-newer");
+        fs::copy(&self.program, &newer).expect("the node's folder is writable");
+        self.program = newer;
+    }
+
+    /// Makes every write of the running agent fail that would let a file grow past `bytes`, as on
+    /// a full disk, until the guard is dropped.
+    #[must_use]
+    #[track_caller]
+    pub fn fill_the_disk(&self, bytes: u64) -> FullDisk {
+        FullDisk::of(self.pid(), bytes)
     }
 
     /// The agent's process id.
@@ -208,9 +226,38 @@ impl Agent {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(mcp_agent());
+        let mut command = Command::new(&self.program);
         command.envs(self.options.settings.iter().cloned());
         command
+    }
+}
+
+/// A disk that is full for one process. Dropping it makes room.
+#[derive(Debug)]
+pub struct FullDisk {
+    process: Option<Pid>,
+    before: Rlimit,
+}
+
+impl FullDisk {
+    #[track_caller]
+    fn of(pid: u32, bytes: u64) -> Self {
+        let process = Pid::from_raw(pid.cast_signed());
+        // Only the soft limit: it may be raised again without being root.
+        let before = getrlimit(Resource::Fsize);
+        let full = Rlimit {
+            current: Some(bytes),
+            ..before
+        };
+        let before = prlimit(process, Resource::Fsize, full).expect("a child of ours");
+        Self { process, before }
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        // Fails only where the process is gone.
+        let _ = prlimit(self.process, Resource::Fsize, self.before);
     }
 }
 

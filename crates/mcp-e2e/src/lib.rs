@@ -30,7 +30,7 @@ mod turn;
 mod wait;
 mod workstation;
 
-pub use agent::{Agent, AgentOptions};
+pub use agent::{Agent, AgentOptions, FullDisk};
 pub use alerts::Alerts;
 pub use binaries::{lying_podman, mcp, mcp_agent, repository};
 pub use definition::{Component, definition};

@@ -44,12 +44,12 @@ impl Stage {
     /// Each component's state as `mcp status` with these arguments shows it, and all of its answer.
     #[track_caller]
     fn states(&self, args: &[&str]) -> (BTreeMap<String, String>, Value) {
-        let status = self.workstation.json(&[&["status"], args].concat());
-        let components = status["nodes"][0]["services"][0]["components"].as_array();
+        let answer = self.workstation.json(&[&["status"], args].concat());
+        let components = answer["nodes"][0]["services"][0]["components"].as_array();
         let text = |value: &Value| value.as_str().expect("it is text").to_owned();
         let states = components.expect("it is listed").iter();
         let states = states.map(|c| (text(&c["name"]), text(&c["observed"])));
-        (states.collect(), status)
+        (states.collect(), answer)
     }
 
     #[track_caller]

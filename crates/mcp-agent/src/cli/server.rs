@@ -83,6 +83,9 @@ struct Signals {
 impl Signals {
     fn install() -> anyhow::Result<Self> {
         let install = |kind| signal(kind).context("cannot listen to signals");
+        // What grows past a limit on files is a failed write, as on a full disk: by default it
+        // would end the agent. Caught and not ignored, since children inherit what is ignored.
+        let _ = install(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         Ok(Self {
             terminate: install(SignalKind::terminate())?,
             interrupt: install(SignalKind::interrupt())?,
