@@ -18,3 +18,4 @@ pub mod logging;
 pub mod node;
 pub mod serve;
 pub mod tokens;
+pub mod watch;

@@ -13,6 +13,7 @@ mod policy;
 mod status;
 mod sync;
 mod wait;
+mod watch;
 
 use std::pin::Pin;
 
@@ -32,6 +33,7 @@ pub use plan::Plan;
 pub use policy::Policy;
 pub use status::{Sources, StatusApi};
 pub use sync::Sync;
+pub use watch::Watching;
 
 use crate::serve::Peer;
 
@@ -45,6 +47,8 @@ pub struct Api {
     pub plan: Plan,
     /// Calls that read.
     pub status: StatusApi,
+    /// The stream of what happens.
+    pub watching: Watching,
 }
 
 /// A server's stream of messages.
@@ -120,9 +124,9 @@ impl McpAgentService for Api {
 
     async fn watch(
         &self,
-        _: Request<v1::WatchRequest>,
+        request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        later("Watch")
+        self.watching.watch(&request).map(Response::new)
     }
 
     async fn logs(

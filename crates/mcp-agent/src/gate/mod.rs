@@ -5,6 +5,7 @@
 //!     └──────────────── one line in the audit log, whatever comes of it ┘
 //! ```
 
+mod admission;
 mod deadline;
 mod door;
 mod record;
@@ -17,6 +18,7 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, http};
 use tower::{Layer, Service};
 
+pub use admission::Admission;
 pub use deadline::Deadline;
 pub use door::Door;
 pub use record::TARGET as AUDIT_TARGET;
@@ -112,6 +114,14 @@ impl Gate {
             request.extensions_mut().insert(deadline);
         }
         request.extensions_mut().insert(caller);
+        let admission = Admission {
+            door: self.door.clone(),
+            refusals: Arc::clone(&self.refusals),
+            peer,
+            method: request.uri().path().to_owned(),
+            shown: admission::shown(request.headers()),
+        };
+        request.extensions_mut().insert(admission);
         let response = call(request).await;
         record.answered(response.as_ref().ok());
         response

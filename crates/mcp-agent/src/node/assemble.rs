@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use mcp_config::agent::AgentConfig;
-use mcp_controller::{Controller, Ports, Settings};
+use mcp_controller::{Controller, Handle, Ports, Settings};
 use mcp_proto::v1::mcp_agent_service_server::McpAgentServiceServer;
+use mcp_runtime::hints::{HintHandles, ProcessWatch};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ use crate::adapters::store::RegistryStore;
 use crate::api::Api;
 use crate::gate::{Door, Gate, Refusals};
 use crate::serve::{Connection, HeldPort, UnixFront, serve};
+use crate::watch::{Journal, Limits};
 
 /// Finished handshakes that wait to be served.
 const READY: usize = 32;
@@ -54,20 +56,14 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
     );
     let stops = Stops::default();
     let accepting = TaskTracker::new();
-    let (processes, health) = hints
-        .handles
-        .map(|handles| (handles.processes, handles.health))
-        .unzip();
-    let sources = SourceAges {
-        hints: health,
-        view: handle.view(),
-        clock: Arc::clone(&opened.clock),
-    };
+    let (processes, sources) = sources(hints.handles, &handle, &opened);
+    let (journal, writer) = Journal::new(Limits::default());
     let families = Families {
         opened: &opened,
         handle: &handle,
         podman,
         sources: Arc::new(sources),
+        journal,
         accepting: &accepting,
         stops: &stops,
     };
@@ -75,14 +71,17 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
     let shared = families.routes(&reporter)?;
 
     let mut core: JoinSet<Task> = JoinSet::new();
-    let stop = stops.core.clone();
-    core.spawn(async move { ("controller", controller.run(stop).await).ok() });
+    own(&mut core, "controller", controller.run(stops.core.clone()));
+    let writing = writer.run(opened.registry.clone(), handle.clone(), stops.core.clone());
+    own(&mut core, "journal", writing);
     let glue = HintGlue::new(hints.receiver, processes, handle.clone());
-    let stop = stops.core.clone();
-    core.spawn(async move { ("hints' way to the controller", glue.run(stop).await).ok() });
+    own(
+        &mut core,
+        "hints' way to the controller",
+        glue.run(stops.core.clone()),
+    );
     if let Some(sources) = hints.sources {
-        let stop = stops.core.clone();
-        core.spawn(async move { ("hint sources", sources.run(stop).await).ok() });
+        own(&mut core, "hint sources", sources.run(stops.core.clone()));
     }
 
     let refusals = Arc::new(Refusals::default());
@@ -93,8 +92,8 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
 
     let mut fronts: JoinSet<Task> = JoinSet::new();
     let (ready, connections) = mpsc::channel(READY);
-    let stop = stops.closing.clone();
-    fronts.spawn(async move { ("listener", tcp.accept(tls, ready, stop).await).ok() });
+    let accepts = tcp.accept(tls, ready, stops.closing.clone());
+    own(&mut fronts, "listener", accepts);
     spawn_server(
         &mut fronts,
         "server",
@@ -104,8 +103,8 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
         &stops,
     );
     let (ready, connections) = mpsc::channel(READY);
-    let stop = stops.closing.clone();
-    fronts.spawn(async move { ("socket's listener", unix.accept(ready, stop).await).ok() });
+    let accepts = unix.accept(ready, stops.closing.clone());
+    own(&mut fronts, "socket's listener", accepts);
     spawn_server(
         &mut fronts,
         "socket's server",
@@ -140,15 +139,32 @@ fn warn_of_certificate(opened: &Parts) {
     }
 }
 
-/// Names what a task came to.
-trait Named {
-    fn ok(self) -> Task;
+/// What watches processes, and what tells how every source of hints fares.
+fn sources(
+    handles: Option<HintHandles>,
+    handle: &Handle,
+    opened: &Parts,
+) -> (Option<ProcessWatch>, SourceAges) {
+    let (processes, health) = handles
+        .map(|handles| (handles.processes, handles.health))
+        .unzip();
+    let sources = SourceAges {
+        hints: health,
+        view: handle.view(),
+        clock: Arc::clone(&opened.clock),
+    };
+    (processes, sources)
 }
 
-impl Named for (&'static str, ()) {
-    fn ok(self) -> Task {
-        (self.0, Ok(()))
-    }
+fn own(
+    tasks: &mut JoinSet<Task>,
+    name: &'static str,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    tasks.spawn(async move {
+        work.await;
+        (name, Ok(()))
+    });
 }
 
 fn spawn_server<S>(

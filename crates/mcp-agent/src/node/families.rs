@@ -13,8 +13,9 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::Parts;
 use super::running::Stops;
-use crate::api::{Api, Lifecycle, LocalAdmin, Plan, Sources, StatusApi, Sync};
+use crate::api::{Api, Lifecycle, LocalAdmin, Plan, Sources, StatusApi, Sync, Watching};
 use crate::serve::limits;
+use crate::watch::Journal;
 
 /// What the families of RPCs are made from.
 pub(super) struct Families<'a> {
@@ -22,6 +23,7 @@ pub(super) struct Families<'a> {
     pub(super) handle: &'a Handle,
     pub(super) podman: PodmanArgs,
     pub(super) sources: Arc<dyn Sources>,
+    pub(super) journal: Journal,
     pub(super) accepting: &'a TaskTracker,
     pub(super) stops: &'a Stops,
 }
@@ -88,6 +90,7 @@ impl Families<'_> {
                 Arc::clone(clock),
                 Arc::clone(&self.sources),
             ),
+            watching: Watching::new(self.journal.clone(), self.stops.closing.clone()),
         }
     }
 }

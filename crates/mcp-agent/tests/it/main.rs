@@ -14,3 +14,4 @@ mod simulation;
 mod status;
 mod support;
 mod waiting;
+mod watch;

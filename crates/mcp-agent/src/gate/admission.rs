@@ -1,0 +1,59 @@
+//! Whether a caller is still let in whose call lasts long.
+
+use std::sync::Arc;
+
+use tonic::Status;
+use tonic::codegen::http::{HeaderMap, header::AUTHORIZATION};
+
+use super::{Door, Refusals, record::Record};
+use crate::serve::Peer;
+
+/// What a caller showed at the gate. Carried by the request, so that a stream can ask again: a
+/// token that was revoked or has expired must not keep one for ever.
+#[derive(Clone)]
+pub struct Admission {
+    pub(super) door: Door,
+    pub(super) refusals: Arc<Refusals>,
+    pub(super) peer: Option<Peer>,
+    pub(super) method: String,
+    pub(super) shown: HeaderMap,
+}
+
+impl Admission {
+    /// Passes the gate again. A refusal is told in the audit log, as it is for a call.
+    pub async fn renew(&self) -> Result<(), Status> {
+        match self.door.admit(self.peer, &self.shown).await {
+            Ok(_) => Ok(()),
+            Err(refusal) => {
+                let count = self.refusals.count(self.peer);
+                let mut record = Record::new(&self.method, self.peer);
+                record.refused(refusal.caller.as_ref(), refusal.status.code(), count);
+                Err(refusal.status)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Admission {
+    /// Of a caller who showed this at this door.
+    pub(crate) fn shown_to(door: Door, refusals: Arc<Refusals>, authorization: &str) -> Self {
+        let value = authorization.parse().expect("a header's value");
+        Self {
+            door,
+            refusals,
+            peer: None,
+            method: "/test".to_owned(),
+            shown: [(AUTHORIZATION, value)].into_iter().collect(),
+        }
+    }
+}
+
+/// Of a request's headers, those that the door looks at.
+pub(super) fn shown(headers: &HeaderMap) -> HeaderMap {
+    let mut shown = HeaderMap::new();
+    for value in headers.get_all(AUTHORIZATION) {
+        shown.append(AUTHORIZATION, value.clone());
+    }
+    shown
+}
