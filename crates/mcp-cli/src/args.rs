@@ -123,6 +123,9 @@ pub(crate) enum Command {
     /// Show drift, recent events and states
     #[command(after_long_help = help::STATUS_EXAMPLE)]
     Status(Status),
+    /// Log in at the identity service and keep the token
+    #[command(after_long_help = help::LOGIN_EXAMPLE)]
+    Login(Login),
     /// List, add and remove nodes
     #[command(subcommand, after_long_help = help::NODE_EXAMPLE)]
     Node(Node),
@@ -204,6 +207,21 @@ pub(crate) struct Status {
     /// End with 3 when there is drift, and with 1 when something is unknown
     #[arg(long)]
     pub(crate) exit_code: bool,
+}
+
+/// `mcp login`
+#[derive(Debug, Args)]
+pub(crate) struct Login {
+    /// The account [default: [auth] username, else it is asked for]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// File that holds the password, `-` for standard input [default: [auth] `password_file`, else
+    /// it is asked for]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Keep the token that standard input holds, without logging in
+    #[arg(long, conflicts_with_all = ["username", "password_file"])]
+    pub(crate) token_stdin: bool,
 }
 
 /// `mcp node`

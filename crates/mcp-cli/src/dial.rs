@@ -46,9 +46,23 @@ pub(crate) fn renew(node: &Node) -> String {
         return format!("it is the one in {TOKEN_VARIABLE}: unset that, or give it another value");
     }
     format!(
-        "it may have expired or been revoked; get a new one on the node and bring it here:\n{}",
-        fetch(node)
+        "it may have expired or been revoked; {}",
+        another(node, "a new one")
     )
+}
+
+/// Whether the variable that wins over every file is set.
+pub(crate) fn environment_wins() -> bool {
+    from_environment().is_some()
+}
+
+/// Where `one` comes from that `node` accepts.
+fn another(node: &Node, one: &str) -> String {
+    let bring = format!("get {one} on the node and bring it here:\n{}", fetch(node));
+    if node.token_path.is_some() {
+        return bring;
+    }
+    format!("log in again: mcp login\nor, where the node issues tokens itself, {bring}")
 }
 
 /// The command that brings a token of one's own from `node`.
@@ -74,10 +88,7 @@ fn token(config: &CliConfig, node: &Node) -> Result<Token> {
     let token = read_token_file(path).map_err(|error| {
         Problem::new(format!("no token for node {}", node.name))
             .because(error)
-            .help(format!(
-                "get one on the node and bring it here:\n{}\nor set {TOKEN_VARIABLE}",
-                fetch(node)
-            ))
+            .help(format!("{}\nor set {TOKEN_VARIABLE}", another(node, "one")))
     })?;
     Ok(token)
 }

@@ -5,7 +5,7 @@ pub(crate) const TASKS: [(&str, &[&str]); 4] = [
     ("Say what should be", &["sync", "deploy"]),
     ("Start and stop", &["start", "stop", "restart", "wait"]),
     ("See what is", &["status", "ps", "list"]),
-    ("Set up", &["node", "completion"]),
+    ("Set up", &["login", "node", "completion"]),
 ];
 
 pub(crate) const EXIT_CODES: &str = "\
@@ -70,6 +70,17 @@ Examples:
   mcp status
   mcp status hello --live
   mcp status --exit-code   for scripts: 3 means drift, 1 that something is unknown";
+
+pub(crate) const LOGIN_EXAMPLE: &str = "\
+The service is [mcias] server_url of the configuration. The token goes to [auth] token_path, with
+--node to that node's; it is read by its owner only. A node's own token wins over it, and MCP_TOKEN
+wins over both. A password or a token is never an argument: others could see it.
+
+Examples:
+  mcp login                                         asks for the account and its password
+  mcp login --username ann --password-file ann.pw   for scripts; the file's mode must be 0600
+  pass show mcias | mcp login --username ann --password-file -
+  pass show mcp-token | mcp login --token-stdin";
 
 pub(crate) const NODE_EXAMPLE: &str = "\
 Example:

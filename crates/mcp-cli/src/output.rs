@@ -11,6 +11,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use mcp_model::text;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::args::Format;
 use crate::problem;
@@ -132,12 +133,24 @@ impl Output {
 
     /// Asks a question that only an explicit yes answers.
     pub(crate) fn confirm(self, question: &str) -> io::Result<bool> {
+        let answer = self.ask(&format!("{question} [y/N]"))?;
+        Ok(is_yes(&answer))
+    }
+
+    /// Asks for a line.
+    pub(crate) fn ask(self, question: &str) -> io::Result<String> {
         let mut stderr = self.stderr();
-        write!(stderr, "{} [y/N] ", safe(question, "  "))?;
+        write!(stderr, "{} ", safe(question, "  "))?;
         stderr.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
-        Ok(is_yes(&answer))
+        answer.truncate(answer.trim_end_matches(['\r', '\n']).len());
+        Ok(answer)
+    }
+
+    /// Asks for a line that does not appear on the terminal.
+    pub(crate) fn ask_secret(question: &str) -> io::Result<Zeroizing<String>> {
+        rpassword::prompt_password(format!("{} ", safe(question, "  "))).map(Zeroizing::new)
     }
 }
 

@@ -428,9 +428,10 @@ async fn no_error_holds_the_token() {
         world.service.behave(behaviour);
         let error = world.verify(&token).await.unwrap_err();
         let first: &dyn std::error::Error = &error;
-        let text: String = std::iter::successors(Some(first), |error| error.source())
-            .map(|error| format!("{error} {error:?} "))
-            .collect();
+        let chain = std::iter::successors(Some(first), |error| error.source());
+        let text = chain.fold(String::new(), |text, error| {
+            format!("{text} {error} {error:?}")
+        });
         assert!(!text.contains(token.secret()), "{text}");
     }
 }

@@ -5,6 +5,8 @@ mod deploy;
 mod dry_run;
 mod lifecycle;
 mod list;
+mod login;
+mod login_files;
 mod node;
 mod node_files;
 mod prune;
@@ -26,6 +28,11 @@ pub(crate) fn run(out: Output, cli: Cli) -> Result<Exit> {
     let Cli { global, command } = cli;
     match command {
         Command::Completion(args) => completion::run(out, &args),
+        Command::Login(args) => {
+            let context = Context::load(out, global)?;
+            let login = login::prepare(&context, args)?;
+            remote(async { login::run(&context, login).await })
+        }
         Command::Node(command) => node::run(out, global, command),
         Command::Sync(args) => {
             sync::check(&args)?;

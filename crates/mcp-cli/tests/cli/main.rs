@@ -5,6 +5,7 @@ mod deploy;
 mod double;
 mod fixtures;
 mod lifecycle;
+mod login;
 mod node;
 mod plain;
 mod reads;

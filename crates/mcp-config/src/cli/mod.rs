@@ -52,6 +52,8 @@ pub struct Mcias {
     pub ca_cert: Option<PathBuf>,
     /// What the CLI is called there.
     pub service_name: String,
+    /// What else the service's policy may go by when somebody logs in.
+    pub tags: Vec<String>,
 }
 
 /// `[auth]`: how the operator proves who they are.

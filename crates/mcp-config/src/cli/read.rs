@@ -70,6 +70,12 @@ pub(super) fn cli(reader: &Reader<'_>, file: &Path) -> CliConfig {
         service_name: section
             .parse("service_name")
             .map_or_else(|| DEFAULT_SERVICE_NAME.to_owned(), |Text(name)| name),
+        tags: section
+            .list("tags")
+            .unwrap_or_default()
+            .into_iter()
+            .map(|Text(tag)| tag)
+            .collect(),
     });
     let auth = reader.section("auth", |section| Auth {
         token_path: places

@@ -41,7 +41,7 @@ pub enum ServiceError {
         source: BoxError,
     },
     /// No answer in time.
-    #[error("the identity service at {url} did not answer within {} s", limit.as_secs())]
+    #[error("the identity service at {url} did not answer within {} s", limit.as_secs_f64())]
     Slow {
         /// Its base URL.
         url: String,

@@ -11,6 +11,7 @@ dir = "~/services"
 server_url = "https://mcias.example:8443"
 ca_cert = "/c/ca.pem"
 service_name = "cli"
+tags = ["env:prod", "ops"]
 [auth]
 token_path = "secret/token"
 username = "mcp-operator"
@@ -76,6 +77,7 @@ fn every_key_of_a_file_is_read() {
             server_url: Some("https://mcias.example:8443".to_owned()),
             ca_cert: Some("/c/ca.pem".into()),
             service_name: "cli".to_owned(),
+            tags: vec!["env:prod".to_owned(), "ops".to_owned()],
         },
         auth: Auth {
             token_path: "/etc/mcp/secret/token".into(),
