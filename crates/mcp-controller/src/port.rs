@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_model::{
     Alert, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef, IncidentChange, KeyState,
-    Moment, ObservationChange, OperationId, StepOutcome, StepUpdate,
+    Moment, ObservationChange, OperationId, StandingRequest, StepOutcome, StepUpdate,
 };
 
 /// A call that failed, in words for the operator.
@@ -100,6 +100,17 @@ pub trait Store: Send + Sync + 'static {
         now: Moment,
         window: Duration,
     ) -> Result<u32, Failure>;
+    /// Accepts an operation of the agent's own, under the standing permission (S35). False where
+    /// intent is no longer the one that it was decided on, or another operation is open.
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure>;
+    /// When the agent itself last acted on a key, newest first, since intent changed to this
+    /// generation and since an operator's last operation on it.
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure>;
     /// Stores that a step is about to do something. The first call begins the step.
     async fn step(&self, update: StepUpdate) -> Result<(), Failure>;
     /// Stores that a step ended; settles its operation with its last step.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use mcp_plan::auto::Allowance;
+
 /// The controller's settings, with the defaults of `deploy/examples/mcp-agent.toml`.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,6 +25,8 @@ pub struct Settings {
     pub notify_close: bool,
     /// How long events are kept.
     pub retention: Duration,
+    /// How often drift may be acted on without being asked (S35); not at all where absent.
+    pub auto: Option<Allowance>,
 }
 
 impl Settings {
@@ -38,6 +42,7 @@ impl Settings {
             flap_window: Duration::from_mins(10),
             notify_close: true,
             retention: Duration::from_hours(30 * 24),
+            auto: None,
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use mcp_model::operation::AUTO_RECONCILE;
+
 /// Longest subject or role, in bytes.
 pub const MAX_WORD: usize = 128;
 
@@ -29,6 +31,9 @@ fn check(what: &'static str, text: &str) -> Result<(), WordError> {
     }
     if text.len() > MAX_WORD {
         return refuse("it is too long");
+    }
+    if text == AUTO_RECONCILE {
+        return refuse("the agent itself is called so");
     }
     if text.starts_with('-') || !text.chars().all(fits) {
         return refuse("use letters, digits and '_', '-', '.', ':', '@', not '-' first");
@@ -161,6 +166,12 @@ mod tests {
         }
         assert!("x".repeat(MAX_WORD + 1).parse::<Role>().is_err());
         assert!("svc:deploy@example.org".parse::<Subject>().is_ok());
+    }
+
+    #[test]
+    fn nobody_is_called_what_the_agent_calls_itself() {
+        assert!(AUTO_RECONCILE.parse::<Subject>().is_err());
+        assert!("auto-reconcile2".parse::<Subject>().is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use operation::{
 };
 pub use record::{
     ComponentRecord, IncidentChange, KeyState, NewEvent, ObservationChange, OperationRequest,
-    Origin, Request, ServiceRecord, StepOutcome, StepUpdate,
+    Origin, Request, ServiceRecord, StandingRequest, StepOutcome, StepUpdate,
 };
 pub use spec::{ComponentSpec, EffectiveSpec, ServiceSpec, SpecError};
 pub use state::{Condition, DesiredState, Observed, ObservedState};

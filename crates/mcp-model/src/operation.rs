@@ -16,6 +16,10 @@ use crate::time::{Moment, Stamp};
 /// An operation that has not begun by then is `expired` (S13).
 pub const START_BY: Duration = Duration::from_mins(10);
 
+/// Who asks for what the agent does by itself, under the standing permission (S35). Nobody else can
+/// be called so.
+pub const AUTO_RECONCILE: &str = "auto-reconcile";
+
 /// An operation's id, made by the client: 4 to 32 lower-case letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -162,6 +162,24 @@ pub struct OperationRequest {
     pub at: Moment,
 }
 
+/// What the controller asks for by itself, under the standing permission (S35): bringing one
+/// component back to the intent that is stored. It changes no intent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandingRequest {
+    /// Made by the controller.
+    pub id: OperationId,
+    /// Which component.
+    pub key: ComponentKey,
+    /// `Start` or `Stop`.
+    pub kind: OperationKind,
+    /// The intent that it was decided on. Where that is no longer the intent, nothing is accepted.
+    pub generation: u64,
+    /// What differs, in plain words.
+    pub message: String,
+    /// When it was decided.
+    pub at: Moment,
+}
+
 /// What an operator asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {

@@ -6,6 +6,7 @@
 //! always give the same answer. Acting is somebody else's job.
 
 pub mod alert;
+pub mod auto;
 pub mod classify;
 pub mod diff;
 pub mod drift;

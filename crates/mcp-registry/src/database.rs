@@ -17,6 +17,7 @@ pub(crate) mod operations;
 mod probe;
 mod prune;
 mod services;
+mod standing;
 mod steps;
 mod sync;
 pub(crate) mod tokens;

@@ -2,6 +2,7 @@
 
 mod operation;
 mod settle;
+mod standing;
 mod sync;
 
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use mcp_model::{OperationId, ServiceRecord, StepState};
 
 pub(crate) use operation::{Decision, PlannedStep, decide};
 pub(crate) use settle::settled_state;
+pub(crate) use standing::decide_standing;
 pub(crate) use sync::decide_sync;
 pub use sync::{ServiceSync, SyncOutcome, SyncRequest};
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StepOutcome,
-    StepUpdate,
+    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StandingRequest,
+    StepOutcome, StepUpdate,
 };
 use mcp_registry::{Registry, RegistryError};
 
@@ -47,6 +47,22 @@ impl Store for RegistryStore {
     ) -> Result<u32, Failure> {
         self.0
             .transitions(key.clone(), now, window)
+            .await
+            .map_err(failure)
+    }
+
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
+        self.0.accept_standing(request).await.map_err(failure)
+    }
+
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure> {
+        self.0
+            .standing_attempts(key.clone(), generation, most)
             .await
             .map_err(failure)
     }

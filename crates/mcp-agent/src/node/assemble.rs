@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mcp_config::agent::AgentConfig;
 use mcp_controller::{Controller, Handle, Ports, Settings};
+use mcp_plan::auto::Allowance;
 use mcp_proto::v1::mcp_agent_service_server::McpAgentServiceServer;
 use mcp_runtime::hints::{HintHandles, ProcessWatch};
 use tokio::sync::mpsc;
@@ -193,7 +194,7 @@ fn alerts(config: &AgentConfig) -> AlertCommand {
 }
 
 fn settings(config: &AgentConfig, instance: &str) -> Settings {
-    let monitor = &config.monitor;
+    let (monitor, reconcile) = (&config.monitor, &config.reconcile);
     Settings {
         agent: instance.to_owned(),
         interval: monitor.interval,
@@ -204,5 +205,11 @@ fn settings(config: &AgentConfig, instance: &str) -> Settings {
         flap_window: monitor.flap_window,
         notify_close: monitor.notify_close,
         retention: monitor.retention,
+        auto: reconcile.auto.then_some(Allowance {
+            initial: reconcile.initial,
+            max: reconcile.max,
+            budget: reconcile.budget,
+            window: reconcile.window,
+        }),
     }
 }

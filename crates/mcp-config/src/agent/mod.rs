@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub runtime: Runtime,
     /// Observation, drift and alerts.
     pub monitor: Monitor,
+    /// What may be done about drift without being asked.
+    pub reconcile: Reconcile,
     /// The log.
     pub log: Log,
 }
@@ -151,6 +153,21 @@ pub struct Monitor {
     pub settle_intent: Duration,
 }
 
+/// `[reconcile]`: what may be done about drift without being asked (S35).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconcile {
+    /// Whether anything may be done at all.
+    pub auto: bool,
+    /// How long to wait after the first attempt; doubled after each further one.
+    pub initial: Duration,
+    /// Longest wait between two attempts.
+    pub max: Duration,
+    /// How many attempts `window` holds before the agent gives up.
+    pub budget: u32,
+    /// The window in which attempts are counted.
+    pub window: Duration,
+}
+
 /// `[log]`: the log.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Log {
@@ -219,6 +236,7 @@ impl AgentConfig {
             },
             runtime: Runtime::default(),
             monitor: Monitor::default(),
+            reconcile: Reconcile::default(),
             log: Log::default(),
         }
     }
@@ -293,6 +311,18 @@ impl Default for Monitor {
             notify_close: true,
             settle: Duration::from_secs(2),
             settle_intent: Duration::from_mins(1),
+        }
+    }
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self {
+            auto: false,
+            initial: Duration::from_secs(1),
+            max: Duration::from_mins(5),
+            budget: 5,
+            window: Duration::from_mins(10),
         }
     }
 }

@@ -8,12 +8,13 @@ use mcp_model::spec::EnvName;
 
 use super::{
     Agent, AgentConfig, Auth, DEFAULT_RUN_DIR, DEFAULT_RUNTIME, DEFAULT_SERVICE_ROOT, Database,
-    Log, Mcias, Monitor, Provider, Runtime, Server,
+    Log, Mcias, Monitor, Provider, Reconcile, Runtime, Server,
 };
 use crate::reader::{At, Reader};
 use crate::section::Section;
 use crate::values::{AbsolutePath, Argument, ListenAddress, Program, Text, Url};
 
+const MOMENT: Duration = Duration::from_millis(100);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
@@ -29,6 +30,7 @@ pub(super) fn agent(reader: &Reader<'_>) -> Option<AgentConfig> {
     let agent = reader.section("agent", |section| agent_section(section, reader));
     let runtime = reader.section("runtime", runtime);
     let monitor = reader.section("monitor", monitor);
+    let reconcile = reader.section("reconcile", reconcile);
     let log = reader.section("log", log);
 
     let provider = provider.unwrap_or_else(|| Provider::implied_by(&mcias));
@@ -44,6 +46,7 @@ pub(super) fn agent(reader: &Reader<'_>) -> Option<AgentConfig> {
         agent: agent?,
         runtime,
         monitor,
+        reconcile,
         log,
     })
 }
@@ -176,6 +179,23 @@ fn monitor(section: &Section<'_>) -> Monitor {
         settle_intent: section
             .duration("settle_intent", Duration::ZERO..=DAY)
             .unwrap_or(interval),
+    }
+}
+
+fn reconcile(section: &Section<'_>) -> Reconcile {
+    let or = Reconcile::default();
+    let initial = section
+        .duration("initial", MOMENT..=DAY)
+        .unwrap_or(or.initial);
+    let max = section.duration("max", MOMENT..=DAY);
+    Reconcile {
+        auto: section.boolean("auto").unwrap_or(or.auto),
+        initial,
+        max: max.unwrap_or(or.max.max(initial)),
+        budget: section.number("budget", 1..=1_000).unwrap_or(or.budget),
+        window: section
+            .duration("window", SECOND..=MONTH)
+            .unwrap_or(or.window),
     }
 }
 

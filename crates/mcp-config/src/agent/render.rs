@@ -51,6 +51,7 @@ fn defaults_beside(config: &AgentConfig) -> Entries {
     silent.auth.provider = Provider::implied_by(&config.mcias);
     silent.agent.volume_prefixes = vec![config.agent.service_root.clone()];
     silent.monitor.settle_intent = config.monitor.interval;
+    silent.reconcile.max = silent.reconcile.max.max(config.reconcile.initial);
     let mut defaults = entries(&silent);
     // Without it, the environment of whoever starts the agent would decide.
     defaults.remove(&("agent", "run_dir"));
@@ -80,6 +81,7 @@ fn entries(config: &AgentConfig) -> Entries {
         agent,
         runtime,
         monitor,
+        reconcile,
         log,
     } = config;
     let duration = |time| text(&humantime::format_duration(time));
@@ -124,6 +126,11 @@ fn entries(config: &AgentConfig) -> Entries {
             ("monitor", "settle_intent"),
             duration(monitor.settle_intent),
         ),
+        (("reconcile", "auto"), reconcile.auto.into()),
+        (("reconcile", "initial"), duration(reconcile.initial)),
+        (("reconcile", "max"), duration(reconcile.max)),
+        (("reconcile", "budget"), i64::from(reconcile.budget).into()),
+        (("reconcile", "window"), duration(reconcile.window)),
         (("log", "level"), text(&log.level)),
         (("log", "format"), text(&log.format)),
     ]);

@@ -13,7 +13,8 @@ use mcp_controller::{Controller, Handle, Ports, Settings, Status, Trigger, View}
 use mcp_model::{
     Alert, AlertEvent, BootId, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef,
     IncidentChange, KeyState, Moment, ObservationChange, ObservedState, Operation, OperationId,
-    OperationRequest, Origin, Request, ServiceSpec, Stamp, StepOutcome, StepUpdate,
+    OperationRequest, Origin, Request, ServiceSpec, Stamp, StandingRequest, StepOutcome,
+    StepUpdate,
 };
 use mcp_registry::{Accepted, Database, EventFilter, OperationFilter, SyncRequest};
 use mcp_runtime::fake::Fake;
@@ -107,6 +108,19 @@ impl Store for SimStore {
         window: Duration,
     ) -> Result<u32, Failure> {
         self.with(|db| db.transitions(key, &now, window))
+    }
+
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
+        self.with(|db| db.accept_standing(&request))
+    }
+
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure> {
+        self.with(|db| db.standing_attempts(key, generation, most))
     }
 
     async fn step(&self, update: StepUpdate) -> Result<(), Failure> {

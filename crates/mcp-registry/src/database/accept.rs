@@ -2,7 +2,8 @@
 
 use mcp_model::operation::START_BY;
 use mcp_model::{
-    ComponentKey, OperationId, OperationKind, OperationRequest, OperationState, ServiceName, Stamp,
+    ComponentKey, Moment, OperationId, OperationKind, OperationRequest, OperationState,
+    ServiceName, Stamp,
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
@@ -77,7 +78,17 @@ fn known(conn: &Connection, service: &ServiceName) -> Result<Known> {
 fn store(conn: &Connection, request: &OperationRequest, decision: Decision) -> Result<Accepted> {
     // Intent first: it makes older steps pointless, and must not meet the new ones.
     intent::apply(conn, &decision.change, &request.at)?;
-    insert_operation(conn, request)?;
+    insert_operation(
+        conn,
+        &Entry {
+            id: &request.id,
+            kind: request.request.kind(),
+            service: request.request.service(),
+            caller: &request.origin.caller,
+            message: &request.message,
+            at: request.at,
+        },
+    )?;
     for step in &decision.steps {
         pin(conn, step, request.at.wall)?;
         insert_step(conn, &request.id, step, request.at.wall)?;
@@ -116,30 +127,40 @@ fn store(conn: &Connection, request: &OperationRequest, decision: Decision) -> R
     })
 }
 
-fn insert_operation(conn: &Connection, request: &OperationRequest) -> Result<()> {
-    let at = MomentColumns::from(&request.at);
+/// The row of an operation.
+pub(super) struct Entry<'a> {
+    pub(super) id: &'a OperationId,
+    pub(super) kind: OperationKind,
+    pub(super) service: &'a ServiceName,
+    pub(super) caller: &'a str,
+    pub(super) message: &'a str,
+    pub(super) at: Moment,
+}
+
+pub(super) fn insert_operation(conn: &Connection, entry: &Entry<'_>) -> Result<()> {
+    let at = MomentColumns::from(&entry.at);
     conn.prepare_cached(
         "INSERT INTO operations (id, kind, service, state, caller, message,
              accepted_at, accepted_boot_ms, accepted_boot_id, start_by)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
-        request.id.as_str(),
-        request.request.kind().as_str(),
-        request.request.service().as_str(),
+        entry.id.as_str(),
+        entry.kind.as_str(),
+        entry.service.as_str(),
         OperationState::Accepted.as_str(),
-        request.origin.caller,
-        request.message,
+        entry.caller,
+        entry.message,
         at.at,
         at.boot_ms,
         at.boot_id,
-        request.at.plus(START_BY).wall.to_string(),
+        entry.at.plus(START_BY).wall.to_string(),
     ])?;
     Ok(())
 }
 
 /// Keeps what the revision stands for. A revision never changes its meaning.
-fn pin(conn: &Connection, step: &PlannedStep, at: Stamp) -> Result<()> {
+pub(super) fn pin(conn: &Connection, step: &PlannedStep, at: Stamp) -> Result<()> {
     conn.prepare_cached(
         "INSERT INTO deployed_specs (service, component, revision, spec, first_used_at)
          VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
@@ -154,7 +175,7 @@ fn pin(conn: &Connection, step: &PlannedStep, at: Stamp) -> Result<()> {
     Ok(())
 }
 
-fn insert_step(
+pub(super) fn insert_step(
     conn: &Connection,
     operation: &OperationId,
     step: &PlannedStep,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp_model::{
     Alert, ComponentKey, Event, IncidentChange, KeyState, Moment, ObservationChange, Operation,
-    OperationRequest, ServiceName, ServiceRecord, Stamp, StepOutcome, StepUpdate,
+    OperationRequest, ServiceName, ServiceRecord, Stamp, StandingRequest, StepOutcome, StepUpdate,
 };
 
 use super::{Lane, Registry};
@@ -26,6 +26,17 @@ impl Registry {
         let act = move |db: &mut Database| db.accept(&request);
         self.call(Lane::Operations, "accept an operation", act)
             .await
+    }
+
+    /// See [`Database::accept_standing`].
+    pub async fn accept_standing(&self, request: StandingRequest) -> Result<bool> {
+        let act = move |db: &mut Database| db.accept_standing(&request);
+        self.call(
+            Lane::Operations,
+            "accept an operation of the agent's own",
+            act,
+        )
+        .await
     }
 
     /// See [`Database::sync`].
@@ -197,6 +208,19 @@ impl Registry {
     pub async fn holder(&self, key: ComponentKey) -> Result<Option<Holder>> {
         self.read("read who holds a component", move |db| db.holder(&key))
             .await
+    }
+
+    /// See [`Database::standing_attempts`].
+    pub async fn standing_attempts(
+        &self,
+        key: ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>> {
+        self.read("read what the agent did by itself", move |db| {
+            db.standing_attempts(&key, generation, most)
+        })
+        .await
     }
 
     /// See [`Database::audits`].

@@ -49,6 +49,12 @@ retention = "7d"
 notify_close = false
 settle = "0s"
 settle_intent = "90s"
+[reconcile]
+auto = true
+initial = "5s"
+max = "1m"
+budget = 3
+window = "1h"
 [log]
 level = "debug"
 format = "json"
@@ -120,6 +126,13 @@ fn full() -> AgentConfig {
             settle: Duration::ZERO,
             settle_intent: Duration::from_secs(90),
         },
+        reconcile: Reconcile {
+            auto: true,
+            initial: Duration::from_secs(5),
+            max: Duration::from_mins(1),
+            budget: 3,
+            window: Duration::from_hours(1),
+        },
         log: Log {
             level: LogLevel::Debug,
             format: LogFormat::Json,
@@ -143,11 +156,12 @@ fn silence_means_the_documented_defaults() {
 #[test]
 fn defaults_follow_what_they_derive_from() {
     let text = LEAST.replace("[agent]", "[agent]\nservice_root = \"/data\"")
-        + "[monitor]\ninterval = \"5s\"";
+        + "[monitor]\ninterval = \"5s\"\n[reconcile]\ninitial = \"1h\"";
     let config = parse_with(&text, &[("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
     assert_eq!(config.agent.volume_prefixes, [Path::new("/data")]);
     assert_eq!(config.agent.run_dir, Path::new("/run/user/7/mcp-agent"));
     assert_eq!(config.monitor.settle_intent, Duration::from_secs(5));
+    assert_eq!(config.reconcile.max, Duration::from_hours(1));
 }
 
 #[test]
@@ -301,6 +315,11 @@ fn every_bad_value_is_refused_with_file_line_and_key() {
         ("monitor.flap_window", "\"0s\"", "is out of range"),
         ("monitor.retention", "\"59m\"", "is out of range"),
         ("monitor.settle", "\"2h\"", "is out of range"),
+        ("reconcile.auto", "\"yes\"", "must be true or false"),
+        ("reconcile.initial", "\"99ms\"", "is out of range"),
+        ("reconcile.max", "\"25h\"", "is out of range"),
+        ("reconcile.budget", "0", "must be from 1 to 1000"),
+        ("reconcile.window", "\"0s\"", "is out of range"),
         (
             "log.level",
             "\"loud\"",
@@ -353,8 +372,8 @@ fn unknown_keys_and_sections_are_refused_with_a_suggestion() {
             "9: unknown section or key `monitr`: did you mean `monitor`?",
         ),
         (
-            "[reconcile]\nauto = true",
-            "9: unknown section or key `reconcile`",
+            "[weather]\nauto = true",
+            "9: unknown section or key `weather`",
         ),
         (
             "[monitor]\n[monitor.deep]",

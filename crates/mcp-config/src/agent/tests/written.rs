@@ -118,8 +118,20 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn reconcile()(
+        auto in any::<bool>(),
+        (initial, max) in (time(100, 86_400_000), time(100, 86_400_000)),
+        budget in 1u32..=1000,
+        window in time(1000, 1_000_000_000),
+    ) -> Reconcile {
+        Reconcile { auto, initial, max, budget, window }
+    }
+}
+
+prop_compose! {
     fn config()(
         monitor in monitor(),
+        reconcile in reconcile(),
         paths in [any_path(), any_path(), any_path(), any_path(), any_path()],
         volume_prefixes in vec(any_path(), 0..3),
         args in texts(),
@@ -142,7 +154,7 @@ prop_compose! {
         };
         config.agent = Agent { service_root, volume_prefixes, run_dir, ..config.agent };
         config.runtime = Runtime { args, env, timeout };
-        AgentConfig { monitor, ..config }
+        AgentConfig { monitor, reconcile, ..config }
     }
 }
 
