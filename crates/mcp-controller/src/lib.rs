@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use controller::Controller;
 pub use handle::{Handle, Trigger};
 pub use settings::Settings;
-pub use view::{MAX_FOREIGN, Standing, Status, View};
+pub use view::{MAX_FOREIGN, Standing, Status, Verdict, View};
 
 use port::{AlertSink, Clock, Runtime, Store};
 

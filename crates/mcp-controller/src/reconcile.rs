@@ -1,6 +1,7 @@
 //! One run of one key: look, remember, decide, act where allowed, tell, publish.
 
 mod absorb;
+mod auto;
 mod execute;
 mod look;
 mod tell;
@@ -21,11 +22,14 @@ use crate::looks::{Looks, Seen};
 use crate::port::Failure;
 use crate::queue::RunEnd;
 use crate::settings::Settings;
-use crate::view::{Publisher, Standing, Status};
+use crate::view::{Publisher, Standing, Status, Verdict};
 
 /// Longest run that only looks. The runtime's own deadlines are shorter; this one holds even if
 /// they do not.
 const LOOK_LIMIT: Duration = Duration::from_mins(3);
+
+/// Shortest time after which a key is looked at again by itself.
+const AT_LEAST: Duration = Duration::from_millis(1);
 
 /// What every run needs. Shared by all of them; owned by the controller.
 pub(crate) struct Reconciler {
@@ -73,6 +77,7 @@ impl RunError {
 struct Findings {
     drift: Vec<Standing>,
     flapping: Option<Incident>,
+    auto: Option<Verdict>,
 }
 
 impl Reconciler {
@@ -131,15 +136,15 @@ impl Reconciler {
         }
         let look = async {
             let seen = self.look_and_absorb(&mut state, None, None).await?;
-            let recheck = self.judge(&state, &seen).await?;
-            Ok::<_, RunError>((seen, recheck))
+            let end = self.judge(&state, &seen).await?;
+            Ok::<_, RunError>((seen, end))
         };
-        let (seen, recheck) = tokio::time::timeout(LOOK_LIMIT, look)
+        let (seen, end) = tokio::time::timeout(LOOK_LIMIT, look)
             .await
             .map_err(|_| RunError::Overdue)??;
         match &seen.observed {
             Observed::Unknown { why } => Err(RunError::Unobserved(why.clone())),
-            _ => Ok(RunEnd::Done(recheck)),
+            _ => Ok(end),
         }
     }
 
@@ -160,19 +165,17 @@ impl Reconciler {
         Ok(seen)
     }
 
-    /// Compares with intent, tells what has to be told, publishes. Says when to look again.
-    async fn judge(&self, state: &KeyState, seen: &Seen) -> Result<Option<Duration>, RunError> {
+    /// Compares with intent, tells what has to be told, publishes, and takes up what may be done
+    /// about it. Says when to look again, or that there is an operation now.
+    async fn judge(&self, state: &KeyState, seen: &Seen) -> Result<RunEnd, RunError> {
         let Some(record) = &state.record else {
-            return Ok(None);
+            return Ok(RunEnd::Done(None));
         };
         let now = self.ports.clock.now();
-        let patience = Patience {
-            settle: self.settings.settle,
-            settle_intent: self.settings.settle_intent,
-        };
-        let mut assessment = assess(record, &seen.observed, false, patience, now);
+        let mut assessment = assess(record, &seen.observed, false, self.patience(), now);
         add_last_lines(&mut assessment, seen);
-        let told = self.tell(state, &assessment, now).await?;
+        let weighed = self.weigh(state, &seen.observed, &assessment, now).await?;
+        let told = self.tell(state, &assessment, weighed.verdict, now).await?;
         let drift = match &assessment {
             Assessment::Differs { drift, since, .. } => drift
                 .iter()
@@ -191,13 +194,33 @@ impl Reconciler {
         let findings = Findings {
             drift,
             flapping: told.flapping,
+            auto: Some(weighed.verdict),
         };
         self.publish(state, seen, findings, None, now);
         let settled = match assessment {
             Assessment::Settling(due) => Some(now.until(&due)),
             _ => None,
         };
-        Ok([settled, told.recheck].into_iter().flatten().min())
+        let next = match weighed.verdict {
+            Verdict::Act(kind) => {
+                if self.take_up(state, kind, &assessment, now).await? {
+                    return Ok(RunEnd::HasOperation);
+                }
+                None
+            }
+            Verdict::NotBefore(due) | Verdict::Wait(due) => Some(now.until(&due).max(AT_LEAST)),
+            Verdict::Off | Verdict::Nothing(_) | Verdict::GaveUp => None,
+        };
+        let recheck = [settled, told.recheck, next].into_iter().flatten().min();
+        Ok(RunEnd::Done(recheck))
+    }
+
+    /// How long differences are left alone.
+    fn patience(&self) -> Patience {
+        Patience {
+            settle: self.settings.settle,
+            settle_intent: self.settings.settle_intent,
+        }
     }
 
     fn publish(
@@ -213,7 +236,12 @@ impl Reconciler {
         };
         let key = record.key.clone();
         let before = self.publisher.component_status(&key);
+        let auto = findings.auto;
         let mut status = Status {
+            // While an operation is at work, nothing is weighed.
+            auto: auto
+                .or_else(|| before.as_ref().map(|before| before.auto))
+                .unwrap_or(Verdict::Off),
             record,
             observed: seen.observed.clone(),
             drift: findings.drift,

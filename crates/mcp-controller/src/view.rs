@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mcp_model::{
     ComponentKey, ComponentRecord, Container, Drift, Incident, IncidentId, Moment, Observed,
-    OperationId,
+    OperationId, OperationKind,
 };
+use mcp_plan::auto::Because;
 use tokio::sync::watch;
 
 /// Most foreign containers that are remembered (S5).
@@ -40,8 +41,27 @@ pub struct Status {
     pub flapping: Option<Incident>,
     /// The operation that is open on it.
     pub operation: Option<OperationId>,
+    /// What the standing permission allowed when it was last reconciled without an operation.
+    pub auto: Verdict,
     /// When the look that this rests on began.
     pub seen_at: Moment,
+}
+
+/// What the standing permission comes to for one component (S35).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// There is none: drift is only told.
+    Off,
+    /// Nothing is to be done by itself, and why.
+    Nothing(Because),
+    /// Drift opens, and may be acted on, at that moment.
+    NotBefore(Moment),
+    /// The last attempt was not long enough ago: the next one is due at that moment.
+    Wait(Moment),
+    /// The budget is spent: nothing more is tried until something changes.
+    GaveUp,
+    /// This is done now.
+    Act(OperationKind),
 }
 
 /// A difference that stands.

@@ -149,7 +149,7 @@ pub fn recent(attempts: &[Moment], window: Duration, now: Moment) -> Vec<Moment>
 fn delay(key: &ComponentKey, last: Moment, count: u32, allowance: Allowance) -> Duration {
     let doubled = 2_u32.saturating_pow(count.saturating_sub(1));
     let delay = allowance.initial.saturating_mul(doubled).min(allowance.max);
-    delay - delay / 1000 * jitter(key, last)
+    delay.saturating_sub(delay / 1000 * jitter(key, last))
 }
 
 /// Thousandths, from 0 to 250.

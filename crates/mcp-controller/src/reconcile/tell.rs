@@ -10,7 +10,9 @@ use mcp_plan::alert::{self, Manners, Outcome, Standing};
 use mcp_plan::drift::Assessment;
 use tracing::info;
 
+use super::auto::given_up;
 use super::{Reconciler, RunError};
+use crate::view::Verdict;
 
 /// What telling came to.
 #[derive(Debug, Default)]
@@ -32,11 +34,12 @@ struct Matter {
 }
 
 impl Reconciler {
-    /// Decides for both kinds of alert, stores what follows, wakes the dispatcher.
+    /// Decides for each kind of alert, stores what follows, wakes the dispatcher.
     pub(super) async fn tell(
         &self,
         state: &KeyState,
         assessment: &Assessment,
+        verdict: Verdict,
         now: Moment,
     ) -> Result<Told, RunError> {
         let Some(record) = &state.record else {
@@ -44,9 +47,20 @@ impl Reconciler {
         };
         let (drift, drift_matter) = drift_standing(assessment);
         let (flapping, flapping_matter) = self.flapping(state, record, now).await?;
+        let (spent, reason) = given_up(verdict, assessment, self.settings.auto, now);
+        let spent_matter = Matter {
+            kind: AlertKind::GaveUp,
+            reason,
+            exit_code: drift_matter.exit_code,
+            transitions: 0,
+        };
         let mut changes = Vec::new();
         let mut told = Told::default();
-        for (standing, matter) in [(drift, drift_matter), (flapping, flapping_matter)] {
+        for (standing, matter) in [
+            (drift, drift_matter),
+            (flapping, flapping_matter),
+            (spent, spent_matter),
+        ] {
             let open = state
                 .incidents
                 .iter()
@@ -63,10 +77,10 @@ impl Reconciler {
                 let wait = now.until(&due).max(Duration::from_millis(1));
                 told.recheck = told.recheck.into_iter().chain([wait]).min();
             }
+            let stands = standing_now(change.as_ref(), open);
             if matter.kind == AlertKind::Drift {
-                let standing = standing_now(change.as_ref(), open);
-                told.drift_incident = standing.map(|incident| incident.id.clone());
-            } else if let Some(incident) = standing_now(change.as_ref(), open) {
+                told.drift_incident = stands.map(|incident| incident.id.clone());
+            } else if let (AlertKind::Flapping, Some(incident)) = (matter.kind, stands) {
                 told.flapping = Some(incident.clone());
                 // Transitions leave the window with time, not with events.
                 let wait = (self.settings.flap_window / 4).max(Duration::from_secs(1));

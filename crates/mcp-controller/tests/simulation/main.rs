@@ -1,6 +1,7 @@
 //! The whole controller on a runtime in memory, a real registry file and a paused clock.
 
 mod alerts;
+mod auto;
 mod faults;
 mod hints;
 mod operations;
