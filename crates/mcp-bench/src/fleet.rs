@@ -15,8 +15,8 @@ use mcp_controller::{Controller, Handle, Ports, Settings, Trigger, View};
 use mcp_identity::issue::{CertPaths, SanName, Validity, issue_ca_and_cert};
 use mcp_model::{
     Alert, ComponentKey, ComponentSpec, ImageRef, IncidentChange, KeyState, Moment,
-    ObservationChange, ObservedState, OperationRequest, Origin, Request, ServiceSpec, StepOutcome,
-    StepUpdate,
+    ObservationChange, ObservedState, OperationRequest, Origin, Request, ServiceSpec,
+    StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::{Options, Registry};
 use mcp_runtime::fake::Fake;
@@ -232,6 +232,19 @@ impl Store for Counting {
         window: Duration,
     ) -> Result<u32, Failure> {
         self.inner.transitions(key, now, window).await
+    }
+
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
+        self.inner.accept_standing(request).await
+    }
+
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure> {
+        self.inner.standing_attempts(key, generation, most).await
     }
 
     async fn step(&self, update: StepUpdate) -> Result<(), Failure> {

@@ -201,15 +201,12 @@ impl Reconciler {
             Assessment::Settling(due) => Some(now.until(&due)),
             _ => None,
         };
+        if self.take_up(state, &weighed, &assessment, now).await? {
+            return Ok(RunEnd::HasOperation);
+        }
         let next = match weighed.verdict {
-            Verdict::Act(kind) => {
-                if self.take_up(state, kind, &assessment, now).await? {
-                    return Ok(RunEnd::HasOperation);
-                }
-                None
-            }
             Verdict::NotBefore(due) | Verdict::Wait(due) => Some(now.until(&due).max(AT_LEAST)),
-            Verdict::Off | Verdict::Nothing(_) | Verdict::GaveUp => None,
+            Verdict::Off | Verdict::Nothing(_) | Verdict::GaveUp | Verdict::Act(_) => None,
         };
         let recheck = [settled, told.recheck, next].into_iter().flatten().min();
         Ok(RunEnd::Done(recheck))

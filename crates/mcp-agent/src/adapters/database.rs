@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StepOutcome,
-    StepUpdate,
+    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StandingRequest,
+    StepOutcome, StepUpdate,
 };
 use mcp_registry::Database;
 
@@ -56,6 +56,21 @@ impl Store for DatabaseStore {
     ) -> Result<u32, Failure> {
         self.database()
             .transitions(key, &now, window)
+            .map_err(failure)
+    }
+
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
+        self.database().accept_standing(&request).map_err(failure)
+    }
+
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure> {
+        self.database()
+            .standing_attempts(key, generation, most)
             .map_err(failure)
     }
 

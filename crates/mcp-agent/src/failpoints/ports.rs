@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use mcp_controller::port::{Failure, Listing, RunRequest, Runtime, RuntimeFailure, Store};
 use mcp_model::{
     Alert, ComponentKey, Container, ContainerId, ImageRef, IncidentChange, KeyState, Moment,
-    ObservationChange, StepOutcome, StepUpdate,
+    ObservationChange, StandingRequest, StepOutcome, StepUpdate,
 };
 
 use super::Failpoints;
@@ -116,6 +116,24 @@ impl Store for Pierced<dyn Store> {
         self.at(
             "store.transitions",
             self.inner.transitions(key, now, window),
+        )
+        .await
+    }
+
+    async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
+        self.at("store.accept_standing", self.inner.accept_standing(request))
+            .await
+    }
+
+    async fn standing_attempts(
+        &self,
+        key: &ComponentKey,
+        generation: u64,
+        most: u32,
+    ) -> Result<Vec<Moment>, Failure> {
+        self.at(
+            "store.standing_attempts",
+            self.inner.standing_attempts(key, generation, most),
         )
         .await
     }

@@ -1,9 +1,7 @@
 //! Acting on drift without being asked (S35): the standing permission becomes an operation, and
 //! that is carried out like any other.
 
-use mcp_model::{
-    AlertKind, KeyState, Moment, Observed, OperationId, OperationKind, StandingRequest,
-};
+use mcp_model::{AlertKind, KeyState, Moment, Observed, OperationId, StandingRequest};
 use mcp_plan::alert::Standing as Stands;
 use mcp_plan::auto::{Allowance, Because, Permit, Wish, permit, recent, wish};
 use mcp_plan::drift::Assessment;
@@ -69,11 +67,11 @@ impl Reconciler {
     pub(super) async fn take_up(
         &self,
         state: &KeyState,
-        kind: OperationKind,
+        weighed: &Weighed,
         assessment: &Assessment,
         now: Moment,
     ) -> Result<bool, RunError> {
-        let Some(record) = &state.record else {
+        let (Verdict::Act(kind), Some(record)) = (weighed.verdict, &state.record) else {
             return Ok(false);
         };
         let id = new_operation_id()?;
@@ -87,7 +85,8 @@ impl Reconciler {
         };
         let accepted = self.ports.store.accept_standing(request).await?;
         if accepted {
-            info!(key = %record.key, operation = %id, kind = %kind, "acting on drift");
+            let earlier = weighed.attempts;
+            info!(key = %record.key, operation = %id, kind = %kind, earlier, "acting on drift");
             self.progress.send_modify(|count| *count += 1);
         }
         Ok(accepted)

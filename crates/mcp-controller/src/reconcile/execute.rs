@@ -41,6 +41,8 @@ enum Round {
     Lost(String),
     /// There is nothing more to do: this is how it failed.
     Over(String),
+    /// Newer intent came before anything was taken down.
+    Overruled,
 }
 
 /// A step while it is being carried out.
@@ -95,6 +97,10 @@ impl Reconciler {
                     return self.settle(&work.ticket, state, error).await;
                 }
                 Round::Over(why) => return self.settle(&work.ticket, StepState::Failed, why).await,
+                Round::Overruled => {
+                    let why = "newer intent came before it did anything".to_owned();
+                    return self.settle(&work.ticket, StepState::Superseded, why).await;
+                }
                 Round::Lost(why) => match Self::way_back(&mut work, why) {
                     None => {}
                     Some(why) => return self.settle(&work.ticket, StepState::Failed, why).await,

@@ -132,8 +132,9 @@ async fn what_runs_though_it_was_stopped_is_stopped_and_a_declared_stop_is_never
     seconds(7200).await;
     assert_eq!(own(&sim), [], "it stays stopped");
     sim.fake.start_by_hand("shop-web");
-    sim.until_state("shop/web", Running).await;
-    sim.until_state("shop/web", Stopped).await;
+    seconds(1).await;
+    assert!(!runs(&sim));
+    assert_eq!(sim.status("shop/web").observed.state(), Stopped);
     let why = "running, though it is meant to be stopped";
     let expected = (OperationKind::Stop, OperationState::Succeeded, why.into());
     assert_eq!(own(&sim), [expected]);
@@ -184,12 +185,12 @@ async fn a_stop_that_comes_during_its_pull_keeps_it_from_starting_anything() {
 async fn what_a_restart_policy_mends_is_left_to_it() {
     let sim = running("always").await;
     for _ in 0..3 {
-        sim.fake.kill("shop-web", 1);
+        sim.fake.crash("shop-web", 1, false);
         seconds(30).await;
     }
     assert_eq!(sim.status("shop/web").observed.state(), Running);
     assert_eq!(own(&sim), []);
-    sim.fake.restart_delay(Duration::from_hours(48));
+    // A `podman kill` by hand is not mended by podman.
     sim.fake.kill("shop-web", 1);
     sim.until_state("shop/web", Exited).await;
     seconds(1).await;
@@ -217,10 +218,13 @@ async fn attempts_back_off_whatever_events_come_until_the_budget_is_spent_and_th
     }
     let waits: Vec<f64> = starts
         .windows(2)
-        .map(|w| (w[1] - w[0]).as_secs_f64())
+        .map(|w| w[1].saturating_sub(w[0]).as_secs_f64())
         .collect();
     for (wait, doubled) in waits.iter().zip([1.0, 2.0, 4.0, 8.0]) {
-        assert!((doubled * 0.75..doubled + 0.2).contains(wait), "{waits:?}");
+        assert!(
+            (doubled * 0.75 - 0.05..doubled + 0.2).contains(wait),
+            "{waits:?}"
+        );
     }
     seconds(86_400).await;
     assert_eq!(own(&sim).len(), 5, "spent is spent, however long it lasts");

@@ -1,7 +1,9 @@
 //! Doing what was planned, one act after the other, each stored before it is done.
 
-use mcp_model::operation::START_BY;
-use mcp_model::{ContainerId, KeyState, OperationKind, StepState, StepUpdate, Ticket};
+use mcp_model::operation::{AUTO_RECONCILE, START_BY};
+use mcp_model::{
+    ComponentRecord, ContainerId, KeyState, OperationKind, StepState, StepUpdate, Ticket,
+};
 use mcp_plan::Action;
 use tracing::warn;
 
@@ -20,6 +22,9 @@ impl Reconciler {
             if !matches!(action, Action::Pull { .. }) && self.had_to_wait(work).await {
                 // What was planned on may be minutes old by now.
                 return Ok(Round::Again);
+            }
+            if self.is_overruled(state, work).await? {
+                return Ok(Round::Overruled);
             }
             self.announce(state, work, &action).await?;
             let result = self.perform(work, &action).await;
@@ -68,6 +73,18 @@ impl Reconciler {
         };
         work.turn = turn;
         waited
+    }
+
+    /// Whether somebody has said something else since the agent decided to act by itself (S35): a
+    /// pull may have taken minutes. What was taken down is brought to its end all the same (S13).
+    async fn is_overruled(&self, state: &KeyState, work: &Work) -> Result<bool, RunError> {
+        let ticket = &work.ticket;
+        if ticket.caller != AUTO_RECONCILE || ticket.progress.took_down {
+            return Ok(false);
+        }
+        let now = self.ports.store.load(&ticket.key).await?.record;
+        let intent = |record: &ComponentRecord| (record.generation, record.orphaned);
+        Ok(now.as_ref().map(intent) != state.record.as_ref().map(intent))
     }
 
     /// A removal failed: try again later, but not for ever.
