@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_controller::{Standing, Status, View};
+use mcp_controller::{Standing, Status, Verdict, View};
 use mcp_model::{
     AlertKind, BootId, ComponentKey, ComponentRecord, ComponentSpec, DesiredState, Drift,
     DriftKind, Incident, IncidentId, Moment, Observed, ObservedState, Operation, OperationKind,
@@ -65,6 +65,7 @@ fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
         drift: drifts.then_some(standing).into_iter().collect(),
         flapping: None,
         operation: None,
+        auto: Verdict::Off,
         seen_at: moment(3),
     }
 }
