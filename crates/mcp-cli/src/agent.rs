@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::Result;
 use hyper_util::rt::TokioIo;
 use mcp_config::cli::Node;
+use mcp_model::NodeName;
 use mcp_proto::v1;
 use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
-use mcp_proto::{API_LEVEL, API_LEVEL_KEY, MAX_MESSAGE_BYTES};
+use mcp_proto::{API_LEVEL, API_LEVEL_KEY, MAX_MESSAGE_BYTES, NODE_KEY};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
@@ -35,16 +36,19 @@ pub(crate) struct Agent {
     read_timeout: Duration,
 }
 
-/// Puts the token and our level on every request.
+/// Puts the token, where there is one, and our level on every request.
 #[derive(Debug, Clone)]
 pub(crate) struct Credentials {
-    authorization: MetadataValue<Ascii>,
+    /// None goes through a node's own socket: there the kernel says who calls (S41).
+    authorization: Option<MetadataValue<Ascii>>,
 }
 
 impl Interceptor for Credentials {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
         let metadata = request.metadata_mut();
-        metadata.insert("authorization", self.authorization.clone());
+        if let Some(authorization) = &self.authorization {
+            metadata.insert("authorization", authorization.clone());
+        }
         metadata.insert(API_LEVEL_KEY, MetadataValue::from(API_LEVEL));
         Ok(request)
     }
@@ -62,21 +66,29 @@ fn level_of(metadata: &MetadataMap) -> u32 {
 }
 
 impl Agent {
-    /// Connects to `node` with its own token and CA.
+    /// Connects to `node`: with its own token and CA, or through its socket with neither.
     pub(crate) async fn connect(context: &Context, node: &Node) -> Result<Self> {
-        let authorization = crate::dial::authorization(&context.config, node)?;
-        context
-            .out
-            .detail(&format!("connecting to {} at {}", node.name, node.address));
         let timeout = context.read_timeout();
-        let stream = crate::dial::dial(&context.config, node, timeout).await?;
-        let channel = channel(stream).await.map_err(|error| {
+        let tell = || {
+            let text = format!("connecting to {} at {}", node.name, node.address);
+            context.out.detail(&text);
+        };
+        let (channel, authorization) = if let Some(path) = node.address.as_socket() {
+            tell();
+            (channel(crate::dial::local(path).await?).await, None)
+        } else {
+            let authorization = crate::dial::authorization(&context.config, node)?;
+            tell();
+            let stream = crate::dial::dial(&context.config, node, timeout).await?;
+            (channel(stream).await, Some(authorization))
+        };
+        let channel = channel.map_err(|error| {
             Problem::new(format!(
                 "cannot speak HTTP/2 with {} ({})",
                 node.name, node.address
             ))
             .because(error)
-            .help("is this the port of an mcp-agent?")
+            .help("is this the address of an mcp-agent?")
         })?;
         let client =
             McpAgentServiceClient::with_interceptor(channel, Credentials { authorization })
@@ -92,6 +104,22 @@ impl Agent {
     /// A handle for a call of one's own.
     pub(crate) fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// What the agent calls its node.
+    pub(crate) async fn node_name(&self) -> Result<NodeName> {
+        let mut client = self.client();
+        let call = client.list_services(self.request(v1::ListServicesRequest {}));
+        let answer = self.read("ask the agent for its name", call).await?;
+        let name = answer.metadata().get(NODE_KEY);
+        let name = name.and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(name.ok_or_else(|| {
+            Problem::new(format!(
+                "the agent at {} does not say what its node is called",
+                self.node.address
+            ))
+            .help("say it with --node")
+        })?)
     }
 
     /// Refuses an agent that is too old to honour what we would ask of it. Returns what it knows,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Style, Styles};
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use mcp_model::{ComponentKey, ComponentName, NameError, NodeName, OperationId, ServiceName};
 
@@ -38,7 +39,14 @@ impl Cli {
     /// Parses the process's arguments; ends the process for `--help`, `--version` and mistakes.
     pub(crate) fn from_env() -> Self {
         let matches = Self::grouped().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        let cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if cli.global.socket.is_some() && !cli.command.speaks_to_an_agent() {
+            let words = "--socket does not apply: this command speaks to no agent";
+            Self::grouped()
+                .error(ErrorKind::ArgumentConflict, words)
+                .exit();
+        }
+        cli
     }
 
     /// The command with its help grouped by task, which clap does for options only.
@@ -62,6 +70,14 @@ pub(crate) struct Global {
     /// Speak to this node only
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) node: Option<NodeName>,
+
+    /// Speak to the agent of this machine through its Unix socket, without token and network.
+    ///
+    /// For the agent's own user and root, and for when tokens cannot be checked. Other nodes are
+    /// not spoken to. The node is called what its agent calls it; where the definitions call it
+    /// something else, say so with --node.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
 
     /// How results are written to standard output
     #[arg(long, global = true, value_name = "FORMAT", default_value = "table")]
@@ -132,6 +148,23 @@ pub(crate) enum Command {
     /// Print a completion script for a shell
     #[command(after_long_help = help::COMPLETION_EXAMPLE)]
     Completion(Completion),
+}
+
+impl Command {
+    const fn speaks_to_an_agent(&self) -> bool {
+        match self {
+            Self::Sync(_)
+            | Self::Deploy(_)
+            | Self::Start(_)
+            | Self::Stop(_)
+            | Self::Restart(_)
+            | Self::Wait { .. }
+            | Self::List
+            | Self::Ps
+            | Self::Status(_) => true,
+            Self::Login(_) | Self::Node(_) | Self::Completion(_) => false,
+        }
+    }
 }
 
 /// `mcp sync`

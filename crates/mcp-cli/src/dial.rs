@@ -1,12 +1,16 @@
 //! The secured connection to an agent, and who is let in at the other end.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 use mcp_config::cli::{CliConfig, Node};
 use mcp_identity::{CaSource, Token, client_config, connect, read_token_file};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
 use tonic::metadata::{Ascii, MetadataValue};
 
 use crate::problem::Problem;
@@ -28,6 +32,33 @@ pub(crate) async fn dial(
     let address = node.address.to_string();
     let stream = connect(&address, node.server_name.as_deref(), tls, limit).await;
     Ok(stream.map_err(|error| failed(node).because(error))?)
+}
+
+/// Connects to the agent of this machine (S41).
+pub(crate) async fn local(path: &Path) -> Result<UnixStream, Problem> {
+    UnixStream::connect(path)
+        .await
+        .map_err(|error| unreachable_socket(path, error))
+}
+
+fn unreachable_socket(path: &Path, error: io::Error) -> Problem {
+    let kind = std::fs::metadata(path).map(|meta| meta.file_type());
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "there is none: is an agent running here, and is this agent.sock in its [agent] run_dir?"
+        }
+        io::ErrorKind::PermissionDenied => "only the agent's own user and root may: try with sudo",
+        _ if kind.is_ok_and(|kind| !kind.is_socket()) => {
+            "that is not a socket: the agent's is agent.sock in its [agent] run_dir"
+        }
+        io::ErrorKind::ConnectionRefused => {
+            "nobody listens on it, its agent has died: systemctl status mcp-agent"
+        }
+        _ => "is an agent running here, and is this agent.sock in its [agent] run_dir?",
+    };
+    Problem::new(format!("cannot connect to the socket {}", path.display()))
+        .because(error)
+        .help(help)
 }
 
 /// The `authorization` header for `node`. Looked up for each node by itself, so that a node's own

@@ -21,7 +21,8 @@ Every definition is read before anything is sent; one broken file refuses the wh
 Examples:
   mcp sync --dry-run      show field by field what would change
   mcp sync                record the definitions on all nodes
-  mcp sync --prune        and remove what no definition names any more, after asking";
+  mcp sync --prune        and remove what no definition names any more, after asking
+  mcp sync --socket /run/mcp-agent/agent.sock   only what is defined for the node of this machine";
 
 pub(crate) const DEPLOY_EXAMPLE: &str = "\
 The spec comes from -f, else from the definition in the services directory, else from the last

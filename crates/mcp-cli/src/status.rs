@@ -55,6 +55,10 @@ pub(crate) fn explain(node: &Node, tried: &str, status: &Status) -> Problem {
             format!("cannot {tried}: {at} refused the token"),
             Some(crate::dial::renew(node)),
         ),
+        Code::PermissionDenied if node.address.as_socket().is_some() => (
+            format!("cannot {tried}: {at} refused"),
+            Some("call as the agent's own user or as root: try with sudo".to_owned()),
+        ),
         Code::PermissionDenied => (
             format!("cannot {tried}: {at} knows the token, but its holder may not do this"),
             Some("use the token of an administrator".to_owned()),

@@ -41,6 +41,9 @@ pub const API_LEVEL: u32 = 1;
 /// The metadata key under which both sides send their [`API_LEVEL`], as a decimal number (S44).
 pub const API_LEVEL_KEY: &str = "mcp-api-level";
 
+/// The metadata key under which an agent says what its node is called, to callers it admits.
+pub const NODE_KEY: &str = "mcp-node";
+
 /// Most content of one pushed or pulled file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 

@@ -14,7 +14,7 @@ use crate::serve::Peer;
 pub struct Admission {
     pub(super) door: Door,
     pub(super) refusals: Arc<Refusals>,
-    pub(super) peer: Option<Peer>,
+    pub(super) peer: Peer,
     pub(super) method: String,
     pub(super) shown: HeaderMap,
 }
@@ -42,7 +42,7 @@ impl Admission {
         Self {
             door,
             refusals,
-            peer: None,
+            peer: Peer::Local { uid: 0, pid: None },
             method: "/test".to_owned(),
             shown: [(AUTHORIZATION, value)].into_iter().collect(),
         }

@@ -38,11 +38,7 @@ impl From<Status> for Refusal {
 }
 
 impl Door {
-    pub(super) async fn admit(
-        &self,
-        peer: Option<Peer>,
-        headers: &HeaderMap,
-    ) -> Result<Caller, Refusal> {
+    pub(super) async fn admit(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let caller = match self {
             Self::Network(verifier) => by_token(verifier.as_ref(), headers).await?,
             Self::Node { uid } => by_credentials(*uid, peer)?,
@@ -84,8 +80,8 @@ async fn by_token(verifier: &dyn Verifier, headers: &HeaderMap) -> Result<Caller
     })
 }
 
-fn by_credentials(own: u32, peer: Option<Peer>) -> Result<Caller, Status> {
-    let Some(Peer::Local { uid, .. }) = peer else {
+fn by_credentials(own: u32, peer: Peer) -> Result<Caller, Status> {
+    let Peer::Local { uid, .. } = peer else {
         return Err(Status::unauthenticated(
             "the kernel does not say who is calling",
         ));
@@ -116,12 +112,11 @@ mod tests {
 
     #[test]
     fn only_the_agents_user_and_root_may_use_the_socket() {
-        assert!(by_credentials(1000, Some(local(1000))).is_ok());
-        assert!(by_credentials(1000, Some(local(0))).is_ok());
+        assert!(by_credentials(1000, local(1000)).is_ok());
+        assert!(by_credentials(1000, local(0)).is_ok());
         let refused = |peer| by_credentials(1000, peer).unwrap_err().code();
-        assert_eq!(refused(Some(local(1001))), tonic::Code::PermissionDenied);
-        assert_eq!(refused(None), tonic::Code::Unauthenticated);
+        assert_eq!(refused(local(1001)), tonic::Code::PermissionDenied);
         let elsewhere = Peer::Net("127.0.0.1:1".parse().unwrap());
-        assert_eq!(refused(Some(elsewhere)), tonic::Code::Unauthenticated);
+        assert_eq!(refused(elsewhere), tonic::Code::Unauthenticated);
     }
 }

@@ -1,20 +1,27 @@
 //! The one layer that every RPC passes, health, reflection and unknown methods included (S42).
 //!
 //! ```text
-//!  peer ─► authorization header ─► verifier ─► caller ─► admin? ─► api
-//!     └──────────────── one line in the audit log, whatever comes of it ┘
+//!  peer ─► place ─► authorization header ─► verifier ─► caller ─► admin? ─► api
+//!     └─────────────── one line in the audit log, whatever comes of it ┘
 //! ```
 
 mod admission;
+mod body;
 mod deadline;
 mod door;
+mod kind;
 mod record;
 mod refusals;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use mcp_identity::Caller;
+use mcp_model::NodeName;
+use tokio::time::Instant;
+use tonic::Status;
 use tonic::body::Body;
+use tonic::codegen::http::HeaderMap;
 use tonic::codegen::{BoxFuture, http};
 use tower::{Layer, Service};
 
@@ -24,7 +31,11 @@ pub use door::Door;
 pub use record::TARGET as AUDIT_TARGET;
 pub use refusals::Refusals;
 
-use crate::serve::Peer;
+use crate::serve::limits::{self, Limits};
+use crate::serve::{Guest, Visit};
+use body::{answer, question};
+use door::Refusal;
+use kind::{Kind, Kinds};
 use record::Record;
 
 /// The response header that says what this agent can do (S44).
@@ -35,12 +46,22 @@ pub const API_LEVEL_HEADER: &str = "mcp-api-level";
 pub struct Gate {
     door: Door,
     refusals: Arc<Refusals>,
+    limits: Limits,
+    kinds: Arc<Kinds>,
+    node: http::HeaderValue,
 }
 
 impl Gate {
-    /// A gate that lets in whom `door` admits.
-    pub fn new(door: Door, refusals: Arc<Refusals>) -> Self {
-        Self { door, refusals }
+    /// The gate of `node` that lets in whom `door` admits.
+    pub fn new(node: &NodeName, door: Door, refusals: Arc<Refusals>, limits: Limits) -> Self {
+        let node = node.as_str().parse();
+        Self {
+            door,
+            refusals,
+            limits,
+            kinds: Arc::new(Kinds::new()),
+            node: node.expect("a name is plain ASCII"),
+        }
     }
 }
 
@@ -99,21 +120,30 @@ impl Gate {
     where
         F: Future<Output = Result<http::Response<Body>, E>>,
     {
-        let peer = request.extensions().get::<Peer>().copied();
+        let Some(guest) = request.extensions_mut().remove::<Guest>() else {
+            // Only where a service was mounted on connections that are not the agent's own.
+            return Ok(Status::internal("the connection is not known").into_http());
+        };
+        let peer = guest.peer();
         let mut record = Record::new(request.uri().path(), peer);
-        let caller = match self.door.admit(peer, request.headers()).await {
-            Ok(caller) => caller,
+        let (mut visit, caller) = match self.enter(&guest, request.headers()).await {
+            Ok(entered) => entered,
             Err(refusal) => {
                 let count = self.refusals.count(peer);
                 record.refused(refusal.caller.as_ref(), refusal.status.code(), count);
                 return Ok(refusal.status.into_http());
             }
         };
+        visit.admitted();
         record.admitted(&caller);
-        if let Some(deadline) = Deadline::of(request.headers()) {
-            request.extensions_mut().insert(deadline);
+        let kind = self.kinds.of(request.uri().path());
+        let theirs = Deadline::of(request.headers());
+        let extensions = request.extensions_mut();
+        if let Some(deadline) = kind::deadline(kind, theirs, &self.limits) {
+            extensions.insert(deadline);
         }
-        request.extensions_mut().insert(caller);
+        extensions.insert(peer);
+        extensions.insert(caller);
         let admission = Admission {
             door: self.door.clone(),
             refusals: Arc::clone(&self.refusals),
@@ -122,8 +152,50 @@ impl Gate {
             shown: admission::shown(request.headers()),
         };
         request.extensions_mut().insert(admission);
-        let response = call(request).await;
+        let response = self.timely(kind, request, call).await;
         record.answered(response.as_ref().ok());
+        let mut response = response?;
         response
+            .headers_mut()
+            .insert(mcp_proto::NODE_KEY, self.node.clone());
+        if kind != Kind::Stream {
+            visit.answered(Instant::now() + self.limits.call);
+        }
+        Ok(response.map(|body| answer(body, visit)))
+    }
+
+    /// Finds a place for the call, then out who calls: also calls without a token take places, or
+    /// they could ask the verifier without end.
+    async fn enter(&self, guest: &Guest, headers: &HeaderMap) -> Result<(Visit, Caller), Refusal> {
+        let visit = guest.visit().ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "{} requests are under way on this connection: wait for one to end",
+                limits::REQUESTS
+            ))
+        })?;
+        let caller = self.door.admit(guest.peer(), headers).await?;
+        Ok((visit, caller))
+    }
+
+    /// Makes the call with the time that its kind may take.
+    async fn timely<E, F>(
+        &self,
+        kind: Kind,
+        request: http::Request<Body>,
+        call: impl FnOnce(http::Request<Body>) -> F,
+    ) -> Result<http::Response<Body>, E>
+    where
+        F: Future<Output = Result<http::Response<Body>, E>>,
+    {
+        let by = Instant::now() + self.limits.call;
+        match kind {
+            Kind::Stream => call(request).await,
+            Kind::Operation => call(request.map(|body| question(body, by))).await,
+            Kind::Call => {
+                let late = || Status::deadline_exceeded("the agent did not come to an answer");
+                let answered = tokio::time::timeout_at(by, call(request)).await;
+                answered.unwrap_or_else(|_| Ok(late().into_http()))
+            }
+        }
     }
 }

@@ -24,10 +24,10 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(path: &str, peer: Option<Peer>) -> Self {
+    pub(super) fn new(path: &str, peer: Peer) -> Self {
         Self {
             method: escape(&shorten(path, MAX_METHOD)).into_owned(),
-            peer: peer.map_or_else(|| "unknown".to_owned(), |peer| peer.to_string()),
+            peer: peer.to_string(),
             caller: String::new(),
             told: false,
         }

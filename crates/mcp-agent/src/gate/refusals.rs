@@ -13,7 +13,6 @@ const MAX_PEERS: usize = 1024;
 enum Source {
     Address(IpAddr),
     User(u32),
-    Unknown,
 }
 
 /// How often each peer was refused since the agent started.
@@ -24,11 +23,10 @@ pub struct Refusals {
 
 impl Refusals {
     /// Counts one more; says how many it makes for this peer.
-    pub fn count(&self, peer: Option<Peer>) -> u64 {
+    pub fn count(&self, peer: Peer) -> u64 {
         let source = match peer {
-            Some(Peer::Net(address)) => Source::Address(address.ip().to_canonical()),
-            Some(Peer::Local { uid, .. }) => Source::User(uid),
-            None => Source::Unknown,
+            Peer::Net(address) => Source::Address(address.ip().to_canonical()),
+            Peer::Local { uid, .. } => Source::User(uid),
         };
         let mut counts = self
             .counts
@@ -72,30 +70,21 @@ mod tests {
     #[test]
     fn refusals_are_counted_per_address_whatever_the_port() {
         let refusals = Refusals::default();
-        assert_eq!(
-            refusals.count(Some(Peer::Net("10.0.0.1:1".parse().unwrap()))),
-            1
-        );
-        assert_eq!(
-            refusals.count(Some(Peer::Net("10.0.0.1:2".parse().unwrap()))),
-            2
-        );
-        assert_eq!(
-            refusals.count(Some(Peer::Net("10.0.0.2:1".parse().unwrap()))),
-            1
-        );
+        assert_eq!(refusals.count(Peer::Net("10.0.0.1:1".parse().unwrap())), 1);
+        assert_eq!(refusals.count(Peer::Net("10.0.0.1:2".parse().unwrap())), 2);
+        assert_eq!(refusals.count(Peer::Net("10.0.0.2:1".parse().unwrap())), 1);
     }
 
     #[test]
     fn many_addresses_take_bounded_memory_and_the_worst_is_remembered() {
         let refusals = Refusals::default();
         for _ in 0..3 {
-            refusals.count(Some(peer(7)));
+            refusals.count(peer(7));
         }
         for n in 1000..5000 {
-            refusals.count(Some(peer(n)));
+            refusals.count(peer(n));
         }
         assert_eq!(refusals.peers(), MAX_PEERS);
-        assert_eq!(refusals.count(Some(peer(7))), 4);
+        assert_eq!(refusals.count(peer(7)), 4);
     }
 }

@@ -7,14 +7,13 @@ use mcp_controller::{Controller, Handle, Ports, Settings};
 use mcp_plan::auto::Allowance;
 use mcp_proto::v1::mcp_agent_service_server::McpAgentServiceServer;
 use mcp_runtime::hints::{HintHandles, ProcessWatch};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
-use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use super::families::Families;
+use super::fronts::{Fronts, own};
 use super::running::{Running, Stops, Task};
 use super::{Parts, World, callers};
 use crate::adapters::alert::AlertCommand;
@@ -23,13 +22,16 @@ use crate::adapters::runtime::RuntimeAdapter;
 use crate::adapters::store::RegistryStore;
 use crate::api::Api;
 use crate::gate::{Door, Gate, Refusals};
-use crate::serve::{Connection, HeldPort, UnixFront, serve};
-use crate::watch::{Journal, Limits};
+use crate::serve::limits::Limits;
+use crate::serve::{HeldPort, UnixFront};
+use crate::watch::{self, Journal};
 
-/// Finished handshakes that wait to be served.
-const READY: usize = 32;
-
-pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow::Result<Running> {
+pub(super) async fn start(
+    opened: Parts,
+    port: HeldPort,
+    world: World,
+    limits: Limits,
+) -> anyhow::Result<Running> {
     let tls = mcp_identity::server_config(
         &opened.config.server.tls_cert,
         &opened.config.server.tls_key,
@@ -58,7 +60,7 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
     let stops = Stops::default();
     let accepting = TaskTracker::new();
     let (processes, sources) = sources(hints.handles, &handle, &opened);
-    let (journal, writer) = Journal::new(Limits::default());
+    let (journal, writer) = Journal::new(watch::Limits::default());
     let families = Families {
         opened: &opened,
         handle: &handle,
@@ -86,34 +88,27 @@ pub(super) async fn start(opened: Parts, port: HeldPort, world: World) -> anyhow
     }
 
     let refusals = Arc::new(Refusals::default());
-    let network = Gate::new(Door::Network(verifier), Arc::clone(&refusals));
+    let name = &opened.config.agent.node_name;
+    let network = Gate::new(
+        name,
+        Door::Network(verifier),
+        Arc::clone(&refusals),
+        limits.clone(),
+    );
     let uid = rustix::process::geteuid().as_raw();
-    let node = Gate::new(Door::Node { uid }, refusals);
-    let local = families.local();
+    let node = Gate::new(name, Door::Node { uid }, refusals, limits.clone());
 
-    let mut fronts: JoinSet<Task> = JoinSet::new();
-    let (ready, connections) = mpsc::channel(READY);
-    let accepts = tcp.accept(tls, ready, stops.closing.clone());
-    own(&mut fronts, "listener", accepts);
-    spawn_server(
-        &mut fronts,
-        "server",
-        shared.clone(),
+    let fronts = Fronts {
+        tcp,
+        tls,
         network,
-        connections,
-        &stops,
-    );
-    let (ready, connections) = mpsc::channel(READY);
-    let accepts = unix.accept(ready, stops.closing.clone());
-    own(&mut fronts, "socket's listener", accepts);
-    spawn_server(
-        &mut fronts,
-        "socket's server",
-        shared.add_service(local),
+        shared,
+        unix,
         node,
-        connections,
-        &stops,
-    );
+        local: families.local(),
+        limits,
+    }
+    .open(&stops);
 
     reporter.set_serving::<McpAgentServiceServer<Api>>().await;
     info!(%address, socket = %opened.config.agent.run_dir.display(), "serving");
@@ -155,34 +150,6 @@ fn sources(
         clock: Arc::clone(&opened.clock),
     };
     (processes, sources)
-}
-
-fn own(
-    tasks: &mut JoinSet<Task>,
-    name: &'static str,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
-    tasks.spawn(async move {
-        work.await;
-        (name, Ok(()))
-    });
-}
-
-fn spawn_server<S>(
-    tasks: &mut JoinSet<Task>,
-    name: &'static str,
-    routes: Routes,
-    gate: Gate,
-    connections: mpsc::Receiver<Connection<S>>,
-    stops: &Stops,
-) where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let closing = stops.closing.clone();
-    tasks.spawn(async move {
-        let served = serve(routes, gate, connections, closing.cancelled_owned()).await;
-        (name, served.map_err(Into::into))
-    });
 }
 
 fn alerts(config: &AgentConfig) -> AlertCommand {

@@ -10,6 +10,7 @@
 mod assemble;
 mod callers;
 mod families;
+mod fronts;
 mod running;
 mod world;
 
@@ -31,12 +32,14 @@ use crate::adapters::clock::SystemClock;
 use crate::api::Policy;
 use crate::failpoints::Failpoints;
 use crate::lock::Lock;
+use crate::serve::limits::Limits;
 use crate::serve::{HeldPort, private_dir};
 
 /// A node whose lock and port are held and whose registry is open.
 pub struct Opened {
     parts: Parts,
     port: HeldPort,
+    limits: Limits,
 }
 
 /// What a node is put together from.
@@ -89,12 +92,23 @@ impl Opened {
             children,
             failpoints,
         };
-        Ok(Self { parts, port })
+        let limits = Limits::default();
+        Ok(Self {
+            parts,
+            port,
+            limits,
+        })
     }
 
     /// The agent's instance id (S3).
     pub fn instance(&self) -> &str {
         &self.parts.instance
+    }
+
+    /// With other limits for its front doors.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The configured runtime as this agent's world.
@@ -110,7 +124,7 @@ impl Opened {
 
     /// Starts everything in `world`.
     pub async fn start(self, world: World) -> anyhow::Result<Running> {
-        assemble::start(self.parts, self.port, world).await
+        assemble::start(self.parts, self.port, world, self.limits).await
     }
 }
 

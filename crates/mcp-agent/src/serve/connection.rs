@@ -7,10 +7,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::transport::server::Connected;
 
-/// Who is at the other end of a connection. Every request carries it as an extension.
+use super::guest::{Due, Guest};
+use super::guests::Entry;
+
+/// Who is at the other end of a connection. Every admitted request carries it as an extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Peer {
     /// Somebody on the network.
@@ -41,25 +45,50 @@ impl fmt::Display for Peer {
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
-    peer: Peer,
-    _permit: OwnedSemaphorePermit,
+    entry: Entry,
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    asked: Pin<Box<Sleep>>,
 }
 
 impl<S> Connection<S> {
-    pub(super) fn new(stream: S, peer: Peer, permit: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(stream: S, entry: Entry) -> Self {
+        entry.guest().arrived();
+        let ended = Box::pin(entry.guest().turned_out().clone().cancelled_owned());
         Self {
             stream,
-            peer,
-            _permit: permit,
+            entry,
+            ended,
+            asked: Box::pin(tokio::time::sleep_until(Instant::now())),
         }
+    }
+
+    /// Fails once the connection has to end. Reading and writing both ask, since a peer who takes
+    /// nothing is not read from either.
+    fn may_go_on(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ended.as_mut().poll(cx).is_ready() {
+            let text = "it gave way to another connection";
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, text));
+        }
+        while self.asked.as_mut().poll(cx).is_ready() {
+            match self.entry.guest().due(Instant::now()) {
+                Due::Ask(at) => self.asked.as_mut().reset(at),
+                Due::Over => {
+                    // Also for whoever asks next.
+                    self.entry.guest().turn_out();
+                    let text = "no call was made on it, or no answer taken, for too long";
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 impl<S> Connected for Connection<S> {
-    type ConnectInfo = Peer;
+    type ConnectInfo = Guest;
 
-    fn connect_info(&self) -> Peer {
-        self.peer
+    fn connect_info(&self) -> Guest {
+        self.entry.guest().clone()
     }
 }
 
@@ -69,6 +98,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Connection<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.may_go_on(cx)?;
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
@@ -79,14 +109,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Connection<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.may_go_on(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.may_go_on(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.may_go_on(cx)?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

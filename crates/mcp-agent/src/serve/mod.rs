@@ -1,13 +1,16 @@
 //! The agent's front doors: TLS over TCP for the network, a Unix socket for the node itself.
 //!
 //! ```text
-//!  accept ─► handshake (bounded, 5 s) ─► Connection ─► tonic ─► gate ─► api
+//!  accept ─► guests ─► handshake (5 s) ─► Connection ─► tonic ─► gate ─► api
+//!             256, strangers give way         └─ ends with its guest's time
 //! ```
 //!
 //! Accepting is MCP's own loop, not tonic's: nothing that a peer does to one connection may end
 //! the server, and the peer's identity travels with the connection.
 
 mod connection;
+mod guest;
+mod guests;
 pub mod limits;
 mod tcp;
 mod unix;
@@ -21,11 +24,13 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 pub use connection::{Connection, Peer};
+pub use guest::{Guest, Visit};
 pub use tcp::{HeldPort, TcpFront};
 pub use unix::UnixFront;
 pub(crate) use unix::private_dir;
 
 use crate::gate::Gate;
+use limits::Limits;
 
 /// A front door that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +76,7 @@ pub enum FrontError {
 pub async fn serve<S>(
     routes: Routes,
     gate: Gate,
+    limits: &Limits,
     connections: mpsc::Receiver<Connection<S>>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), tonic::transport::Error>
@@ -81,12 +87,13 @@ where
     let incoming = ReceiverStream::new(connections).map(Ok::<_, std::convert::Infallible>);
     Server::builder()
         .max_concurrent_streams(limits::STREAMS)
-        .concurrency_limit_per_connection(limits::REQUESTS_PER_CONNECTION)
-        .load_shed(true)
-        .http2_keepalive_interval(Some(limits::KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(limits::KEEPALIVE_TIMEOUT))
+        .initial_stream_window_size(limits::STREAM_WINDOW)
+        .initial_connection_window_size(limits::CONNECTION_WINDOW)
+        .http2_keepalive_interval(Some(limits.keepalive_interval))
+        .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .http2_max_header_list_size(limits::HEADER_LIST)
         .http2_max_pending_accept_reset_streams(Some(limits::PENDING_RESETS))
+        .http2_max_local_error_reset_streams(Some(limits::LOCAL_RESETS))
         .layer(gate)
         .add_routes(routes)
         .serve_with_incoming_shutdown(incoming, stop)

@@ -1,20 +1,23 @@
 //! TLS 1.3 over TCP.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::FrontError;
 use super::connection::{Connection, Peer};
-use super::{FrontError, limits};
+use super::guests::{Entry, Guests};
+use super::limits::Limits;
 
 /// How long accepting pauses after it failed: out of descriptors, it would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -82,28 +85,29 @@ impl TcpFront {
     pub async fn accept(
         self,
         tls: Arc<ServerConfig>,
+        limits: Limits,
         ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
         stop: CancellationToken,
     ) {
-        let acceptor = TlsAcceptor::from(tls);
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let door = Door {
+            acceptor: TlsAcceptor::from(tls),
+            guests: Guests::new(limits),
+            ready,
+        };
         let mut handshakes = JoinSet::new();
         loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(_) = handshakes.join_next() => continue,
+                accepted = self.listener.accept() => accepted,
+            };
+            // By itself: a connection that was accepted is not let go of because another one ended.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(_) = handshakes.join_next() => {}
-                accepted = self.listener.accept(), if handshakes.len() < limits::HANDSHAKES => {
-                    match (accepted, Arc::clone(&connections).try_acquire_owned()) {
-                        (Ok((stream, peer)), Ok(permit)) => {
-                            handshakes.spawn(handshake(acceptor.clone(), stream, peer, permit, ready.clone()));
-                        }
-                        (Ok((_, peer)), Err(_)) => warn!(%peer, "too many connections; turned away"),
-                        (Err(error), _) => {
-                            warn!(%error, "cannot accept a connection");
-                            tokio::time::sleep(PAUSE).await;
-                        }
-                    }
+                handshake = door.take_in(accepted) => {
+                    handshakes.extend(handshake);
                 }
             }
         }
@@ -111,22 +115,62 @@ impl TcpFront {
     }
 }
 
+/// What a connection passes on its way in.
+struct Door {
+    acceptor: TlsAcceptor,
+    guests: Arc<Guests>,
+    ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
+}
+
+impl Door {
+    /// Finds room for a connection; what remains to be done with it comes back.
+    async fn take_in(
+        &self,
+        accepted: io::Result<(TcpStream, SocketAddr)>,
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        match accepted {
+            Ok((stream, peer)) => {
+                let entry = self.guests.receive(Peer::Net(peer)).await?;
+                let limit = self.guests.limits().handshake;
+                let handshake = handshake(
+                    self.acceptor.clone(),
+                    stream,
+                    limit,
+                    entry,
+                    self.ready.clone(),
+                );
+                Some(handshake)
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                // Out of descriptors, it may be that strangers hold them.
+                self.guests.make_room();
+                tokio::time::sleep(PAUSE).await;
+                None
+            }
+        }
+    }
+}
+
 async fn handshake(
     acceptor: TlsAcceptor,
     stream: TcpStream,
-    peer: SocketAddr,
-    permit: OwnedSemaphorePermit,
+    limit: Duration,
+    entry: Entry,
     ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
 ) {
+    let peer = entry.guest().peer();
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%peer, %error, "cannot set TCP_NODELAY");
     }
-    match tokio::time::timeout(limits::HANDSHAKE, acceptor.accept(stream)).await {
+    let accepted = tokio::select! {
+        accepted = tokio::time::timeout(limit, acceptor.accept(stream)) => accepted,
+        () = entry.guest().turned_out().cancelled() => return,
+    };
+    match accepted {
         Ok(Ok(stream)) => {
             // Closed only when the server is about to stop.
-            let _ = ready
-                .send(Connection::new(stream, Peer::Net(peer), permit))
-                .await;
+            let _ = ready.send(Connection::new(stream, entry)).await;
         }
         Ok(Err(error)) => debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => debug!(%peer, "TLS handshake took too long"),

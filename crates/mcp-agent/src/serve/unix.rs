@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::FrontError;
 use super::connection::{Connection, Peer};
-use super::{FrontError, limits};
+use super::guests::Guests;
+use super::limits::Limits;
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -51,41 +53,48 @@ impl UnixFront {
     /// Accepts until `stop` is cancelled, then removes the socket.
     pub async fn accept(
         self,
+        limits: Limits,
         ready: mpsc::Sender<Connection<UnixStream>>,
         stop: CancellationToken,
     ) {
-        let connections = Arc::new(Semaphore::new(limits::CONNECTIONS));
+        let guests = Guests::new(limits);
         loop {
-            let accepted = tokio::select! {
+            let connection = tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
+                connection = self.next(&guests) => connection,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(error) => {
-                    warn!(%error, "cannot accept a local connection");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-            };
-            let Ok(permit) = Arc::clone(&connections).try_acquire_owned() else {
-                warn!("too many local connections; turned away");
-                continue;
-            };
-            match stream.peer_cred() {
-                Ok(who) => {
-                    let peer = Peer::Local {
-                        uid: who.uid(),
-                        pid: who.pid(),
-                    };
-                    let _ = ready.send(Connection::new(stream, peer, permit)).await;
-                }
-                Err(error) => debug!(%error, "cannot tell who connected locally"),
+            if let Some(connection) = connection {
+                let _ = ready.send(connection).await;
             }
         }
         if let Err(error) = std::fs::remove_file(&self.path) {
             debug!(%error, "cannot remove the socket");
+        }
+    }
+
+    async fn next(&self, guests: &Arc<Guests>) -> Option<Connection<UnixStream>> {
+        let stream = match self.listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                warn!(%error, "cannot accept a local connection");
+                guests.make_room();
+                tokio::time::sleep(PAUSE).await;
+                return None;
+            }
+        };
+        match stream.peer_cred() {
+            Ok(who) => {
+                let peer = Peer::Local {
+                    uid: who.uid(),
+                    pid: who.pid(),
+                };
+                Some(Connection::new(stream, guests.receive(peer).await?))
+            }
+            Err(error) => {
+                debug!(%error, "cannot tell who connected locally");
+                None
+            }
         }
     }
 }

@@ -13,5 +13,6 @@ mod refused;
 mod simulation;
 mod status;
 mod support;
+mod transport;
 mod waiting;
 mod watch;

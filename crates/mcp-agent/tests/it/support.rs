@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_agent::node::{HintFeed, Opened, Running, World, podman_args};
+use mcp_agent::serve::limits::Limits;
 use mcp_config::agent::AgentConfig;
 use mcp_identity::issue::{CertPaths, SanName, Validity, issue_ca_and_cert};
 use mcp_identity::{Role, Token};
@@ -29,8 +30,8 @@ pub(crate) struct Node {
     pub(crate) running: Running,
     pub(crate) config: AgentConfig,
     pub(crate) dir: Arc<TempDir>,
-    authority: String,
-    token: String,
+    pub(crate) authority: String,
+    pub(crate) token: String,
 }
 
 /// Now, by the wall clock.
@@ -61,8 +62,17 @@ pub(crate) async fn start(
     config: AgentConfig,
     fake: Option<Fake>,
 ) -> anyhow::Result<(Running, Fake)> {
+    start_limited(config, fake, Limits::default()).await
+}
+
+/// The same with front doors that have other limits.
+async fn start_limited(
+    config: AgentConfig,
+    fake: Option<Fake>,
+    limits: Limits,
+) -> anyhow::Result<(Running, Fake)> {
     let podman = podman_args(&config);
-    let opened = Opened::open(config).await?;
+    let opened = Opened::open(config).await?.with_limits(limits);
     let fake = fake.unwrap_or_else(|| Fake::new(now(), opened.instance()));
     let (sender, receiver) = channel(64);
     fake.send_hints_to(sender);
@@ -85,10 +95,20 @@ impl Node {
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut AgentConfig)) -> Self {
+        Self::made(adjust, Limits::default()).await
+    }
+
+    /// With other limits for its front doors.
+    pub(crate) async fn start_limited(limits: Limits) -> Self {
+        Self::made(|_| {}, limits).await
+    }
+
+    async fn made(adjust: impl FnOnce(&mut AgentConfig), limits: Limits) -> Self {
         let dir = Arc::new(tempfile::tempdir().unwrap());
         let (mut config, authority) = configure(dir.path());
         adjust(&mut config);
-        let (running, fake) = start(config.clone(), None).await.unwrap();
+        let started = start_limited(config.clone(), None, limits).await;
+        let (running, fake) = started.unwrap();
         for image in [
             "localhost/hello:v1",
             "localhost/hello:v2",

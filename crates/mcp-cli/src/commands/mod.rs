@@ -29,34 +29,34 @@ pub(crate) fn run(out: Output, cli: Cli) -> Result<Exit> {
     match command {
         Command::Completion(args) => completion::run(out, &args),
         Command::Login(args) => {
-            let context = Context::load(out, global)?;
+            let context = Context::configured(out, global)?;
             let login = login::prepare(&context, args)?;
             remote(async { login::run(&context, login).await })
         }
         Command::Node(command) => node::run(out, global, command),
         Command::Sync(args) => {
             sync::check(&args)?;
-            remote(async { sync::run(&Context::load(out, global)?, &args).await })
+            remote(async { sync::run(&Context::load(out, global).await?, &args).await })
         }
         Command::Deploy(args) => {
-            remote(async { deploy::run(&Context::load(out, global)?, args).await })
+            remote(async { deploy::run(&Context::load(out, global).await?, args).await })
         }
         Command::Start(args) => {
-            remote(async { lifecycle::start(&Context::load(out, global)?, args).await })
+            remote(async { lifecycle::start(&Context::load(out, global).await?, args).await })
         }
         Command::Stop(args) => {
-            remote(async { lifecycle::stop(&Context::load(out, global)?, args).await })
+            remote(async { lifecycle::stop(&Context::load(out, global).await?, args).await })
         }
         Command::Restart(args) => {
-            remote(async { lifecycle::restart(&Context::load(out, global)?, args).await })
+            remote(async { lifecycle::restart(&Context::load(out, global).await?, args).await })
         }
         Command::Wait { subject } => {
-            remote(async { wait::run(&Context::load(out, global)?, &subject).await })
+            remote(async { wait::run(&Context::load(out, global).await?, &subject).await })
         }
-        Command::List => remote(async { list::run(&Context::load(out, global)?).await }),
-        Command::Ps => remote(async { ps::run(&Context::load(out, global)?).await }),
+        Command::List => remote(async { list::run(&Context::load(out, global).await?).await }),
+        Command::Ps => remote(async { ps::run(&Context::load(out, global).await?).await }),
         Command::Status(args) => {
-            remote(async { status::run(&Context::load(out, global)?, args).await })
+            remote(async { status::run(&Context::load(out, global).await?, args).await })
         }
     }
 }

@@ -34,9 +34,9 @@ struct Listed {
 
 pub(crate) fn run(out: Output, global: Global, command: Node) -> Result<Exit> {
     match command {
-        Node::List => list(&Context::load(out, global)?),
+        Node::List => list(&Context::configured(out, global)?),
         Node::Add(args) => add(&Context::load_or_new(out, global)?, args),
-        Node::Remove { name } => remove(&Context::load(out, global)?, &name),
+        Node::Remove { name } => remove(&Context::configured(out, global)?, &name),
     }
 }
 

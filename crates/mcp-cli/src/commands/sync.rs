@@ -107,7 +107,7 @@ pub(crate) async fn run(context: &Context, args: &Sync) -> Result<Exit> {
     Ok(exit)
 }
 
-/// All definitions, for configured nodes only.
+/// All definitions, for configured nodes only where nodes are configured.
 fn read(context: &Context, args: &Sync) -> Result<Vec<Definition>> {
     let dir = &context.config.services.dir;
     if !dir.exists() {
@@ -124,6 +124,10 @@ fn read(context: &Context, args: &Sync) -> Result<Vec<Definition>> {
         return Ok(Vec::new());
     }
     let definitions = mcp_definition::load_all(dir)?;
+    if context.is_local() {
+        // The others' definitions are there to be left alone.
+        return Ok(definitions);
+    }
     let lost = definitions
         .iter()
         .find(|d| context.config.node(&d.node).is_none());

@@ -2,13 +2,18 @@
 
 use std::fmt;
 use std::net::Ipv6Addr;
+use std::path::Path;
 use std::str::FromStr;
 
-/// `host:port`; the host is a name, an IPv4 address or an IPv6 address in brackets.
+/// Where an agent listens: `host:port`, where the host is a name, an IPv4 address or an IPv6
+/// address in brackets; or the socket of an agent on this machine, which no file can name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct NodeAddress {
-    host: Box<str>,
-    port: u16,
+pub struct NodeAddress(At);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum At {
+    Net { host: Box<str>, port: u16 },
+    Socket(Box<Path>),
 }
 
 /// A text that is not an address.
@@ -20,23 +25,34 @@ pub struct AddressError {
 }
 
 impl NodeAddress {
-    /// The host without brackets: what a certificate must name.
-    pub fn host(&self) -> &str {
-        &self.host
+    /// The agent of this machine behind the Unix socket at `path` (S41).
+    pub fn socket(path: &Path) -> Self {
+        Self(At::Socket(path.into()))
     }
 
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.port
+    /// The socket's path, where it is one.
+    pub fn as_socket(&self) -> Option<&Path> {
+        match &self.0 {
+            At::Socket(path) => Some(path),
+            At::Net { .. } => None,
+        }
+    }
+
+    /// The host without brackets: what a certificate must name.
+    pub fn host(&self) -> &str {
+        match &self.0 {
+            At::Net { host, .. } => host,
+            At::Socket(_) => "localhost",
+        }
     }
 }
 
 impl fmt::Display for NodeAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
+        let text = match &self.0 {
+            At::Net { host, port } if host.contains(':') => format!("[{host}]:{port}"),
+            At::Net { host, port } => format!("{host}:{port}"),
+            At::Socket(path) => path.display().to_string(),
         };
         f.pad(&text)
     }
@@ -100,9 +116,9 @@ impl FromStr for NodeAddress {
             }
             _ => return Err(refuse("its host must be a name, an IPv4 address or [IPv6]")),
         };
-        Ok(Self {
+        Ok(Self(At::Net {
             host: host.into(),
             port,
-        })
+        }))
     }
 }

@@ -1,0 +1,159 @@
+//! One connection as door and gate see it: a stranger until a call on it was admitted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Peer;
+use super::limits::{Limits, REQUESTS};
+
+/// A connection's standing. Every request carries a handle on it as an extension.
+#[derive(Debug, Clone)]
+pub struct Guest(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    peer: Peer,
+    requests: Arc<Semaphore>,
+    idle: Duration,
+    call: Duration,
+    first_call: Duration,
+    turned_out: CancellationToken,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug)]
+struct Standing {
+    /// Whether a call on it was admitted, ever.
+    known: bool,
+    /// When it has been there for too long without a call.
+    until: Instant,
+    /// Admitted calls under way, and by when each one's answer must have been taken.
+    calls: BTreeMap<u64, Option<Instant>>,
+    next: u64,
+}
+
+impl Guest {
+    pub(super) fn new(peer: Peer, limits: &Limits) -> Self {
+        Self(Arc::new(Inner {
+            peer,
+            requests: Arc::new(Semaphore::new(REQUESTS)),
+            idle: limits.idle,
+            call: limits.call,
+            first_call: limits.first_call,
+            turned_out: CancellationToken::new(),
+            standing: Mutex::new(Standing {
+                known: false,
+                until: Instant::now() + limits.handshake,
+                calls: BTreeMap::new(),
+                next: 0,
+            }),
+        }))
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> Peer {
+        self.0.peer
+    }
+
+    /// A place for one more call; `None` where the connection has as many as it may.
+    pub fn visit(&self) -> Option<Visit> {
+        let place = Arc::clone(&self.0.requests).try_acquire_owned().ok()?;
+        Some(Visit {
+            guest: self.clone(),
+            call: None,
+            _place: place,
+        })
+    }
+
+    /// Its handshake is done: now it may call.
+    pub(super) fn arrived(&self) {
+        self.standing().until = Instant::now() + self.0.first_call;
+    }
+
+    pub(super) fn is_stranger(&self) -> bool {
+        !self.standing().known
+    }
+
+    /// Ends the connection.
+    pub(super) fn turn_out(&self) {
+        self.0.turned_out.cancel();
+    }
+
+    pub(super) fn turned_out(&self) -> &CancellationToken {
+        &self.0.turned_out
+    }
+
+    /// Whether this connection has to end, or when that is to be asked again. Calls come and go
+    /// meanwhile, so it is asked often enough to notice an answer that nobody takes.
+    pub(super) fn due(&self, now: Instant) -> Due {
+        let standing = self.standing();
+        let earliest = standing.calls.values().flatten().min().copied();
+        let until = match (earliest, standing.calls.is_empty()) {
+            (Some(answer), _) => answer,
+            (None, true) => standing.until,
+            (None, false) => now + self.0.idle,
+        };
+        if until <= now {
+            Due::Over
+        } else {
+            Due::Ask(until.min(now + self.0.call))
+        }
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        let standing = self.0.standing.lock();
+        standing.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a connection may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It has been there for too long.
+    Over,
+    /// It may be over then.
+    Ask(Instant),
+}
+
+/// One call under way. Its place is free again when it is dropped.
+#[derive(Debug)]
+pub struct Visit {
+    guest: Guest,
+    call: Option<u64>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Visit {
+    /// Its caller may call: no stranger any more.
+    pub fn admitted(&mut self) {
+        let mut standing = self.guest.standing();
+        let call = standing.next;
+        standing.next += 1;
+        standing.known = true;
+        standing.calls.insert(call, None);
+        drop(standing);
+        self.call = Some(call);
+    }
+
+    /// It was answered, and the answer must have been taken by `until`, or the connection ends.
+    pub fn answered(&self, until: Instant) {
+        if let Some(call) = self.call {
+            self.guest.standing().calls.insert(call, Some(until));
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let Some(call) = self.call else { return };
+        let idle = self.guest.0.idle;
+        let mut standing = self.guest.standing();
+        standing.calls.remove(&call);
+        standing.until = Instant::now() + idle;
+    }
+}
