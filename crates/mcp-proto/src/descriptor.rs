@@ -32,8 +32,14 @@ pub fn file_descriptor_set() -> FileDescriptorSet {
 
 /// Every RPC that is published: all but those of the node's own socket.
 pub fn methods() -> Vec<Method> {
+    methods_of(FILE_DESCRIPTOR_SET)
+}
+
+/// Every RPC of an encoded descriptor set; panics where it is none.
+pub fn methods_of(descriptors: &[u8]) -> Vec<Method> {
+    let set = FileDescriptorSet::decode(descriptors).expect("a build wrote them");
     let mut methods = Vec::new();
-    for file in file_descriptor_set().file {
+    for file in set.file {
         let package = file.package().to_owned();
         for service in file.service {
             let name = format!("{package}.{}", service.name());

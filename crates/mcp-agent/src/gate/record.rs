@@ -1,6 +1,6 @@
 //! One RPC's line in the audit log.
 
-use mcp_identity::Caller;
+use mcp_identity::{Account, Caller};
 use mcp_model::text::{escape, shorten};
 use tonic::Code;
 use tonic::body::Body;
@@ -20,6 +20,8 @@ pub(super) struct Record {
     method: String,
     peer: String,
     caller: String,
+    provider: Option<&'static str>,
+    account: Option<&'static str>,
     told: bool,
 }
 
@@ -29,12 +31,17 @@ impl Record {
             method: escape(&shorten(path, MAX_METHOD)).into_owned(),
             peer: peer.to_string(),
             caller: String::new(),
+            provider: None,
+            account: None,
             told: false,
         }
     }
 
     pub(super) fn admitted(&mut self, caller: &Caller) {
         self.caller = caller.subject.to_string();
+        // A name says little by itself: each provider has its own bob.
+        self.provider = Some(caller.provider.as_str());
+        self.account = caller.account.map(Account::as_str);
     }
 
     pub(super) fn refused(&mut self, caller: Option<&Caller>, code: Code, refusals: u64) {
@@ -46,6 +53,8 @@ impl Record {
             target: TARGET,
             method = %self.method,
             caller = %self.caller,
+            provider = self.provider,
+            account = self.account,
             peer = %self.peer,
             outcome = ?code,
             refusals,
@@ -71,6 +80,8 @@ impl Record {
             target: TARGET,
             method = %self.method,
             caller = %self.caller,
+            provider = self.provider,
+            account = self.account,
             peer = %self.peer,
             outcome,
             "rpc"

@@ -2,6 +2,7 @@
 //! runtime is the fake one.
 
 mod alerts;
+mod authentication;
 mod commands;
 mod doors;
 mod gate;
