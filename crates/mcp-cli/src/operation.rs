@@ -142,7 +142,7 @@ async fn watch(asked: Asked<'_>, progress: &mut Progress) {
     loop {
         tokio::time::sleep(pace.next()).await;
         if let Ok(Some(operation)) = asked.agent.operation(asked.id.as_str()).await {
-            progress.update(&operation);
+            progress.follow(asked.agent, &operation).await;
         }
     }
 }

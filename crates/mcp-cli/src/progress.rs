@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mcp_model::text;
-use mcp_proto::v1::{OperationInfo, OperationStep};
+use mcp_proto::v1::{GetServiceStatusResponse, OperationInfo, OperationStep};
 
+use crate::agent::Agent;
 use crate::output::Output;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -20,6 +21,9 @@ pub(crate) struct Progress {
     out: Output,
     said: BTreeMap<String, String>,
     looks: u32,
+    /// How many looks in a row have told nothing new.
+    still: u32,
+    unseen: BTreeMap<String, String>,
     screen: Option<Screen>,
 }
 
@@ -38,29 +42,56 @@ impl Progress {
             out,
             said: BTreeMap::new(),
             looks: 0,
+            still: 0,
+            unseen: BTreeMap::new(),
             screen,
         }
     }
 
-    /// Tells what changed since the last look.
-    pub(crate) fn update(&mut self, operation: &OperationInfo) {
+    /// Tells what changed since the last look. Where nothing does for a while, it tells of what
+    /// cannot be seen: a step goes no further while its runtime does not answer.
+    pub(crate) async fn follow(&mut self, agent: &Agent, operation: &OperationInfo) {
+        self.update(operation);
+        if self.still % SILENT == SILENT - 1
+            && let Ok(status) = agent.status(&operation.service, true).await
+        {
+            self.tell_unseen(operation, &status);
+        }
+    }
+
+    fn tell_unseen(&mut self, operation: &OperationInfo, status: &GetServiceStatusResponse) {
+        for (component, why) in unseen(&mut self.unseen, operation, status) {
+            self.tell(
+                operation,
+                &component,
+                &format!("waits for its runtime: {why}"),
+            );
+        }
+    }
+
+    fn update(&mut self, operation: &OperationInfo) {
         self.looks = self.looks.saturating_add(1);
+        self.still = self.still.saturating_add(1);
         for step in changed(&mut self.said, &operation.steps, self.looks > SILENT) {
+            self.still = 0;
             let doing = match doing(step) {
                 waiting if step.state == "waiting" => {
                     format!("{waiting}; mcp status {} says what for", operation.service)
                 }
                 doing => doing,
             };
-            match &mut self.screen {
-                None => self.out.note(&format!(
-                    "{}/{}: {doing}",
-                    operation.service, step.component
-                )),
-                Some(screen) => screen
-                    .line(&step.component)
-                    .set_message(text::escape(&doing).into_owned()),
-            }
+            self.tell(operation, &step.component, &doing);
+        }
+    }
+
+    fn tell(&mut self, operation: &OperationInfo, component: &str, what: &str) {
+        match &mut self.screen {
+            None => self
+                .out
+                .note(&format!("{}/{component}: {what}", operation.service)),
+            Some(screen) => screen
+                .line(component)
+                .set_message(text::escape(what).into_owned()),
         }
     }
 
@@ -110,6 +141,30 @@ fn changed<'a>(
     news
 }
 
+/// The components whose state an open step of the operation cannot learn, with the reason, each
+/// reason once.
+fn unseen(
+    said: &mut BTreeMap<String, String>,
+    operation: &OperationInfo,
+    status: &GetServiceStatusResponse,
+) -> Vec<(String, String)> {
+    let components = status
+        .services
+        .iter()
+        .filter(|service| service.name == operation.service)
+        .flat_map(|service| &service.components)
+        .filter(|component| component.observed_state == "unknown" && !component.detail.is_empty())
+        .filter(|component| component.operation_id == operation.id);
+    let mut news = Vec::new();
+    for component in components {
+        let why = component.detail.clone();
+        if said.insert(component.name.clone(), why.clone()).as_ref() != Some(&why) {
+            news.push((component.name.clone(), why));
+        }
+    }
+    news
+}
+
 fn doing(step: &OperationStep) -> String {
     match (step.state.as_str(), step.phase.as_str()) {
         ("running", "") => "working".to_owned(),
@@ -121,6 +176,8 @@ fn doing(step: &OperationStep) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mcp_proto::v1::{ComponentInfo, ServiceInfo};
+
     use super::*;
 
     fn step(component: &str, state: &str, phase: &str) -> OperationStep {
@@ -148,6 +205,46 @@ mod tests {
             told.extend(changed(&mut said, &steps, false).into_iter().map(doing));
         }
         assert_eq!(told, ["pulling", "setting aside", "done"]);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_told_once_for_each_reason() {
+        let operation = OperationInfo {
+            id: "op01".to_owned(),
+            service: "hello".to_owned(),
+            ..Default::default()
+        };
+        let component = |name: &str, operation: &str, detail: &str| ComponentInfo {
+            name: name.to_owned(),
+            observed_state: "unknown".to_owned(),
+            operation_id: operation.to_owned(),
+            detail: detail.to_owned(),
+            ..Default::default()
+        };
+        let mut said = BTreeMap::new();
+        let mut told = |why: &str| {
+            let components = vec![
+                component("web", "op01", why),
+                component("other", "op02", why),
+            ];
+            let service = ServiceInfo {
+                name: "hello".to_owned(),
+                components,
+                ..Default::default()
+            };
+            let status = GetServiceStatusResponse {
+                services: vec![service],
+                ..Default::default()
+            };
+            unseen(&mut said, &operation, &status)
+        };
+        assert_eq!(
+            told("no answer"),
+            [("web".to_owned(), "no answer".to_owned())]
+        );
+        assert_eq!(told("no answer"), []);
+        assert_eq!(told("it ended with 125").len(), 1);
+        assert_eq!(told(""), [], "it is seen again");
     }
 
     #[test]

@@ -119,7 +119,7 @@ async fn finish(
 ) -> Result<OperationInfo, Status> {
     let (mut progress, mut pace) = (Progress::new(context.out), Pace::new());
     while is_open(&operation) {
-        progress.update(&operation);
+        progress.follow(agent, &operation).await;
         tokio::time::sleep(pace.next()).await;
         operation = agent.operation(&operation.id).await?.ok_or_else(|| {
             Status::not_found(format!("operation {} is no longer known", operation.id))

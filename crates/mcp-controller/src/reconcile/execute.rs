@@ -23,6 +23,10 @@ use crate::looks::Seen;
 /// only after time-outs.
 const MAX_ROUNDS: u32 = 8;
 
+/// How often a replacement waits for the end of a call that is to bring the new container up,
+/// before it brings the old one back.
+const MOST_HUNG: u32 = 2;
+
 /// What a step may take beyond its own time-outs.
 const SLACK: Duration = Duration::from_mins(5);
 
@@ -56,6 +60,8 @@ struct Work {
     aside_gone: bool,
     /// The name turned out to be taken once.
     name_taken: bool,
+    /// Calls that were to bring something up and did not end, with what was said of the last.
+    hung: (u32, String),
     /// Its turn to act, from its first act but a pull to its end.
     turn: Option<OwnedSemaphorePermit>,
 }
@@ -87,6 +93,7 @@ impl Reconciler {
             made: None,
             aside_gone: false,
             name_taken: false,
+            hung: (0, String::new()),
             turn: None,
         };
         for _ in 0..MAX_ROUNDS {
@@ -148,6 +155,10 @@ impl Reconciler {
             .any(|a| matches!(a, Action::Run | Action::Start(_)));
         if work.started && makes {
             return Ok(Round::Lost(did_not_come_up(&seen)));
+        }
+        if makes && work.hung.0 >= MOST_HUNG && Self::can_turn_back(&work.ticket) {
+            // What does not answer may go on so for hours; meanwhile the old one could run.
+            return Ok(Round::Lost(work.hung.1.clone()));
         }
         if let (Some(foreign), true) = (&seen.foreign, actions.contains(&Action::Run)) {
             return Ok(Round::Lost(name_is_held(&work.ticket, foreign)));
@@ -215,15 +226,21 @@ impl Reconciler {
                 "{first}; and the old container could not be brought back: {why}"
             ));
         }
-        let replaces = work.ticket.kind == OperationKind::Deploy;
-        if !(replaces && progress.took_down && progress.old.is_some()) {
+        if !Self::can_turn_back(&work.ticket) {
             return Some(why);
         }
         warn!(key = %work.ticket.key, why, "bringing the old container back");
-        progress.restoring = Some(why);
+        work.ticket.progress.restoring = Some(why);
         work.started = false;
         work.made = None;
         None
+    }
+
+    /// Whether a replacement has taken down an old container that it could bring back instead.
+    fn can_turn_back(ticket: &Ticket) -> bool {
+        let progress = &ticket.progress;
+        let replaces = ticket.kind == OperationKind::Deploy && progress.restoring.is_none();
+        replaces && progress.took_down && progress.old.is_some()
     }
 
     async fn settle(

@@ -42,6 +42,41 @@ async fn the_old_container_stays_until_the_new_one_was_seen_running_also_after_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_container_that_a_hung_runtime_never_makes_gives_way_to_the_old_one() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    sim.fake.next(Call::Run, 1_000, &Fault::Hang);
+    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
+    let why = &operation.steps[0].error;
+    assert!(
+        why.contains("no answer") && why.contains("put back"),
+        "{why}"
+    );
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(now.instance.id, old);
+    assert!(now.instance.pid.is_some(), "the old one runs again");
+    let runs = sim.fake.mutations();
+    let runs = runs.iter().filter(|call| call.call == Call::Run).count();
+    assert_eq!(runs, 1 + 2, "what hangs is tried once more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_way_back_is_gone_however_long_a_hung_runtime_takes() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    sim.fake.next(Call::Run, 2, &Fault::Hang);
+    sim.fake.next(Call::Start, 40, &Fault::Hang);
+    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(now.instance.id, old);
+    assert!(now.instance.pid.is_some(), "the old one runs again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_old_container_that_cannot_be_removed_is_removed_later_and_the_new_one_runs_on() {
     let mut sim = Sim::new();
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;

@@ -42,6 +42,9 @@ impl Reconciler {
                 // Nobody knows what it did: look before anything else.
                 Err(RuntimeFailure::TimedOut(why)) => {
                     warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
+                    if matches!(action, Action::Run | Action::Start(_)) {
+                        work.hung = (work.hung.0 + 1, why);
+                    }
                     return Ok(Round::Again);
                 }
                 Err(RuntimeFailure::NotFound(_)) if action.takes_down() => return Ok(Round::Again),
