@@ -14,8 +14,8 @@ use mcp_controller::port::{AlertSink, Clock as _, Failure, Store};
 use mcp_controller::{Controller, Handle, Ports, Settings, Trigger, View};
 use mcp_identity::issue::{CertPaths, SanName, Validity, issue_ca_and_cert};
 use mcp_model::{
-    Alert, ComponentKey, ComponentSpec, ImageRef, IncidentChange, KeyState, Moment,
-    ObservationChange, ObservedState, OperationRequest, Origin, Request, ServiceSpec,
+    Alert, BootId, ComponentKey, ComponentSpec, ImageRef, IncidentChange, KeyState, Moment,
+    NodeState, ObservationChange, ObservedState, OperationRequest, Origin, Request, ServiceSpec,
     StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::{Options, Registry};
@@ -223,6 +223,14 @@ impl Store for Counting {
 
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure> {
         self.inner.incidents(changes).await
+    }
+
+    async fn node(&self) -> Result<NodeState, Failure> {
+        self.inner.node().await
+    }
+
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
+        self.inner.booted(boot, changes).await
     }
 
     async fn transitions(

@@ -19,6 +19,7 @@ use tracing::{error, warn};
 use crate::dispatch;
 use crate::handle::{Handle, Message, Trigger};
 use crate::looks::{Looks, Tick};
+use crate::node::{self, Node};
 use crate::port::{Failure, Listing, RuntimeFailure};
 use crate::queue::{Queue, RunEnd};
 use crate::reconcile::Reconciler;
@@ -59,6 +60,7 @@ impl Controller {
             settings,
             looks: Looks::default(),
             publisher,
+            node: Node::new(),
             progress,
             messages: Notify::new(),
             acting: Arc::new(Semaphore::new(ACTING)),
@@ -73,8 +75,9 @@ impl Controller {
 
     /// Runs until `stop` is cancelled, then lets runs end for a while and joins every task.
     pub async fn run(self, stop: CancellationToken) {
-        let mut dispatcher = JoinSet::new();
-        dispatcher.spawn(dispatch::run(self.core.clone(), stop.clone()));
+        let mut helpers = JoinSet::new();
+        helpers.spawn(dispatch::run(self.core.clone(), stop.clone()));
+        helpers.spawn(node::run(self.core.clone(), stop.clone()));
         let mut state = Loop::new(self.core);
         let mut messages = self.messages;
         state.list();
@@ -92,7 +95,7 @@ impl Controller {
             }
         }
         state.drain().await;
-        while dispatcher.join_next().await.is_some() {}
+        while helpers.join_next().await.is_some() {}
     }
 }
 

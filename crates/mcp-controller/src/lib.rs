@@ -14,6 +14,8 @@ mod controller;
 mod dispatch;
 mod handle;
 mod looks;
+mod message;
+mod node;
 pub mod port;
 pub mod queue;
 mod reconcile;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 pub use controller::Controller;
 pub use handle::{Handle, Trigger};
 pub use settings::Settings;
-pub use view::{MAX_FOREIGN, Standing, Status, Verdict, View};
+pub use view::{Delivery, MAX_FOREIGN, Standing, Status, Verdict, View};
 
 use port::{AlertSink, Clock, Runtime, Store};
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mcp_model::{
-    Alert, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef, IncidentChange, KeyState,
-    Moment, ObservationChange, OperationId, StandingRequest, StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef, IncidentChange,
+    KeyState, Moment, NodeState, ObservationChange, OperationId, StandingRequest, StepOutcome,
+    StepUpdate,
 };
 
 /// A call that failed, in words for the operator.
@@ -93,6 +94,10 @@ pub trait Store: Send + Sync + 'static {
     async fn observe(&self, change: ObservationChange) -> Result<(), Failure>;
     /// Stores changes of incidents and the messages that they make necessary.
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure>;
+    /// Everything stored about the node as a whole.
+    async fn node(&self) -> Result<NodeState, Failure>;
+    /// Stores that the beginning of a boot was dealt with, together with what came of it.
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure>;
     /// Counts the transitions of a key within `window` before `now` that count for flapping.
     async fn transitions(
         &self,
@@ -115,7 +120,8 @@ pub trait Store: Send + Sync + 'static {
     async fn step(&self, update: StepUpdate) -> Result<(), Failure>;
     /// Stores that a step ended; settles its operation with its last step.
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure>;
-    /// Messages that are stored and not known to be delivered, oldest first.
+    /// Messages that are stored and not known to be delivered: the oldest of each incident, oldest
+    /// first.
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure>;
     /// Stores what became of a message.
     async fn delivered(&self, id: i64, outcome: String) -> Result<(), Failure>;

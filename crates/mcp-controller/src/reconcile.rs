@@ -19,6 +19,7 @@ use tracing::{debug, warn};
 use crate::Ports;
 use crate::handle::Trigger;
 use crate::looks::{Looks, Seen};
+use crate::node::{Boot, Node};
 use crate::port::Failure;
 use crate::queue::RunEnd;
 use crate::settings::Settings;
@@ -37,6 +38,8 @@ pub(crate) struct Reconciler {
     pub(crate) settings: Settings,
     pub(crate) looks: Looks,
     pub(crate) publisher: Publisher,
+    /// What concerns all of them.
+    pub(crate) node: Node,
     /// Counts stored steps and new intent, for those who wait for an operation.
     pub(crate) progress: watch::Sender<u64>,
     /// Wakes the dispatcher: a message was stored.
@@ -116,11 +119,14 @@ impl Reconciler {
     }
 
     async fn reconcile(&self, key: &ComponentKey, lane: Trigger) -> Result<RunEnd, RunError> {
+        // Before the key is loaded: what was stored when a reboot had settled is seen then.
+        let boot = self.node.boot();
         let mut state = self.ports.store.load(key).await?;
         if state.record.is_none() {
             // What stood about the key was closed together with its record.
             self.looks.forget(key);
             self.publisher.component(key, None);
+            self.node.nudge();
             return Ok(RunEnd::Done(None));
         }
         if let Some(ticket) = state.ticket.take() {
@@ -136,7 +142,7 @@ impl Reconciler {
         }
         let look = async {
             let seen = self.look_and_absorb(&mut state, None, None).await?;
-            let end = self.judge(&state, &seen).await?;
+            let end = self.judge(&state, &seen, boot).await?;
             Ok::<_, RunError>((seen, end))
         };
         let (seen, end) = tokio::time::timeout(LOOK_LIMIT, look)
@@ -167,7 +173,7 @@ impl Reconciler {
 
     /// Compares with intent, tells what has to be told, publishes, and takes up what may be done
     /// about it. Says when to look again, or that there is an operation now.
-    async fn judge(&self, state: &KeyState, seen: &Seen) -> Result<RunEnd, RunError> {
+    async fn judge(&self, state: &KeyState, seen: &Seen, boot: Boot) -> Result<RunEnd, RunError> {
         let Some(record) = &state.record else {
             return Ok(RunEnd::Done(None));
         };
@@ -175,7 +181,9 @@ impl Reconciler {
         let mut assessment = assess(record, &seen.observed, false, self.patience(), now);
         add_last_lines(&mut assessment, seen);
         let weighed = self.weigh(state, &seen.observed, &assessment, now).await?;
-        let told = self.tell(state, &assessment, weighed.verdict, now).await?;
+        let told = self
+            .tell(state, &assessment, (weighed.verdict, boot), now)
+            .await?;
         let drift = match &assessment {
             Assessment::Differs { drift, since, .. } => drift
                 .iter()

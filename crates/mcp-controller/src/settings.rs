@@ -15,6 +15,8 @@ pub struct Settings {
     pub settle: Duration,
     /// How long drift that changed intent has made may stand before it alerts (S29).
     pub settle_intent: Duration,
+    /// How long the runtime must have been failing before an outage of the node opens (S31).
+    pub settle_outage: Duration,
     /// How long alerts of one kind about one component are held back after one was sent (S30).
     pub cooldown: Duration,
     /// More transitions than this within `flap_window` are flapping (S30).
@@ -37,6 +39,7 @@ impl Settings {
             interval: Duration::from_mins(1),
             settle: Duration::from_secs(2),
             settle_intent: Duration::from_mins(1),
+            settle_outage: Duration::from_secs(10),
             cooldown: Duration::from_mins(15),
             flap_threshold: 3,
             flap_window: Duration::from_mins(10),

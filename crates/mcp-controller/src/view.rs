@@ -10,6 +10,8 @@ use mcp_model::{
 use mcp_plan::auto::Because;
 use tokio::sync::watch;
 
+use crate::port::Failure;
+
 /// Most foreign containers that are remembered (S5).
 pub const MAX_FOREIGN: usize = 200;
 
@@ -26,6 +28,19 @@ pub struct View {
     pub observed_at: Option<Moment>,
     /// Why the last look failed, if it did.
     pub observation_error: Option<String>,
+    /// Incidents of the node as a whole that stand (S31).
+    pub node: Vec<Incident>,
+    /// How the messages about incidents fare.
+    pub delivery: Delivery,
+}
+
+/// How the messages about incidents fare.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delivery {
+    /// When one was sent last by this agent.
+    pub sent: Option<Moment>,
+    /// Why the last one was given up, if it was.
+    pub failure: Option<String>,
 }
 
 /// One component as last reconciled.
@@ -71,7 +86,8 @@ pub struct Standing {
     pub drift: Drift,
     /// Since when.
     pub since: Moment,
-    /// The incident that it belongs to, once there is one.
+    /// The incident that it belongs to, once there is one: its own, or that of the node that
+    /// stands for it.
     pub incident: Option<IncidentId>,
 }
 
@@ -104,6 +120,35 @@ impl Publisher {
                 true
             }
             None => false,
+        });
+    }
+
+    /// Everything that is published.
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.0.borrow().clone()
+    }
+
+    /// Publishes what stands about the node; wakes readers only where something changed.
+    pub(crate) fn node(&self, incidents: Vec<Incident>) {
+        self.0.send_if_modified(|view| {
+            let changed = view.node != incidents;
+            if changed {
+                Arc::make_mut(view).node = incidents;
+            }
+            changed
+        });
+    }
+
+    /// Publishes what became of a message.
+    pub(crate) fn delivery(&self, now: Moment, failure: Option<Failure>) {
+        self.look(|view| match failure {
+            None => {
+                view.delivery = Delivery {
+                    sent: Some(now),
+                    failure: None,
+                };
+            }
+            Some(failure) => view.delivery.failure = Some(failure.0),
         });
     }
 

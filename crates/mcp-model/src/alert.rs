@@ -104,6 +104,8 @@ pub struct Incident {
     pub desired: DesiredState,
     /// What was seen when it opened.
     pub observed: ObservedState,
+    /// The incident of the node that stands for this one, which is never told by itself (S31).
+    pub covered_by: Option<IncidentId>,
 }
 
 /// One message to send: everything that the alert command is told.

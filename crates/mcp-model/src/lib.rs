@@ -26,8 +26,8 @@ pub use operation::{
     Operation, OperationId, OperationKind, OperationState, Phase, Progress, Step, StepState, Ticket,
 };
 pub use record::{
-    ComponentRecord, IncidentChange, KeyState, NewEvent, ObservationChange, OperationRequest,
-    Origin, Request, ServiceRecord, StandingRequest, StepOutcome, StepUpdate,
+    ComponentRecord, IncidentChange, KeyState, NewEvent, NodeState, ObservationChange,
+    OperationRequest, Origin, Request, ServiceRecord, StandingRequest, StepOutcome, StepUpdate,
 };
 pub use spec::{ComponentSpec, EffectiveSpec, ServiceSpec, SpecError};
 pub use state::{Condition, DesiredState, Observed, ObservedState};

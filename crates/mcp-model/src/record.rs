@@ -1,6 +1,6 @@
 //! What the registry knows about a service and its components.
 
-use crate::alert::{Alert, AlertKind, Incident};
+use crate::alert::{Alert, AlertKind, Incident, IncidentId};
 use crate::container::{ContainerId, Instance};
 use crate::event::Event;
 use crate::name::{ComponentKey, ComponentName, ServiceName};
@@ -8,7 +8,7 @@ use crate::operation::{OperationId, OperationKind, Phase, Progress, StepState, T
 use crate::spec::ComponentSpec;
 use crate::spec::ServiceSpec;
 use crate::state::{DesiredState, ObservedState};
-use crate::time::Moment;
+use crate::time::{BootId, Moment};
 
 /// A service as the registry has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,19 @@ pub struct KeyState {
     /// Incidents that stand.
     pub incidents: Vec<Incident>,
     /// When something was last said about the key, per kind of alert: what cooldowns run from.
+    pub last_told: Vec<(AlertKind, Moment)>,
+}
+
+/// Everything that is stored about the node as a whole (S31).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeState {
+    /// The boot whose beginning was dealt with last; absent in a new registry.
+    pub boot: Option<BootId>,
+    /// Incidents of the node that stand.
+    pub incidents: Vec<Incident>,
+    /// Components that an incident of the node stands for, by key.
+    pub covered: Vec<(IncidentId, ComponentKey)>,
+    /// When something was last said about the node, per kind of alert.
     pub last_told: Vec<(AlertKind, Moment)>,
 }
 

@@ -7,6 +7,19 @@ use std::time::Duration;
 
 use mcp_model::{AlertEvent, AlertKind, Incident, IncidentId, Moment, Scope};
 
+/// How often a message is tried to be sent.
+pub const TRIES: u32 = 3;
+
+/// How long to wait before a message that failed so many times is tried again; nothing where it is
+/// given up.
+pub fn retry_after(tried: u32) -> Option<Duration> {
+    match tried {
+        0 | 1 => Some(Duration::from_secs(5)),
+        2 => Some(Duration::from_secs(30)),
+        TRIES.. => None,
+    }
+}
+
 /// How often somebody is told.
 #[derive(Debug, Clone, Copy)]
 pub struct Manners {
@@ -85,6 +98,10 @@ pub fn decide(
                 recheck,
             }
         }
+        // The node's incident speaks for it.
+        (Some(incident), Standing::Stands { .. }) if incident.covered_by.is_some() => {
+            Outcome::Nothing(None)
+        }
         (Some(incident), Standing::Stands { .. }) => match incident.told {
             Some(_) => Outcome::Nothing(None),
             None if cooled => Outcome::Remind,
@@ -93,6 +110,16 @@ pub fn decide(
         (Some(incident), Standing::Gone) => Outcome::Close {
             tell: incident.told.is_some() && manners.notify_close,
         },
+    }
+}
+
+/// When to look again after an outcome, where time alone may change it.
+pub fn next_look(outcome: &Outcome, now: Moment) -> Option<Duration> {
+    match outcome {
+        Outcome::Nothing(due) | Outcome::Open { recheck: due, .. } => {
+            due.map(|due| now.until(&due).max(Duration::from_millis(1)))
+        }
+        Outcome::Remind | Outcome::Close { .. } => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod auto;
 pub mod classify;
 pub mod diff;
 pub mod drift;
+pub mod node;
 mod plan;
 pub mod words;
 

@@ -26,6 +26,7 @@ fn incident(told: Option<Moment>) -> Incident {
         cause: String::new(),
         desired: DesiredState::Running,
         observed: ObservedState::Exited,
+        covered_by: None,
     }
 }
 

@@ -369,6 +369,7 @@ fn an_incident_of_the_node_names_no_component_and_no_states() {
         cause: "137: killed (SIGKILL)".to_owned(),
         desired: DesiredState::Running,
         observed: ObservedState::Exited,
+        covered_by: None,
     };
     let told = incident_info(&incident, Some(Stamp::from_millis(900)));
     assert_eq!(

@@ -11,6 +11,7 @@ mod incidents;
 mod intent;
 mod key_state;
 pub(crate) mod news;
+mod node;
 mod observe;
 mod open;
 pub(crate) mod operations;

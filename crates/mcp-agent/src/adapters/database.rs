@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StandingRequest,
-    StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, IncidentChange, KeyState, Moment, NodeState, ObservationChange,
+    StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::Database;
 
@@ -46,6 +46,14 @@ impl Store for DatabaseStore {
 
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure> {
         self.database().incidents(&changes).map_err(failure)
+    }
+
+    async fn node(&self) -> Result<NodeState, Failure> {
+        self.database().node().map_err(failure)
+    }
+
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
+        self.database().booted(boot, &changes).map_err(failure)
     }
 
     async fn transitions(

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, ComponentKey, IncidentChange, KeyState, Moment, ObservationChange, StandingRequest,
-    StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, IncidentChange, KeyState, Moment, NodeState, ObservationChange,
+    StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::{Registry, RegistryError};
 
@@ -37,6 +37,14 @@ impl Store for RegistryStore {
 
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure> {
         self.0.incidents(changes).await.map_err(failure)
+    }
+
+    async fn node(&self) -> Result<NodeState, Failure> {
+        self.0.node().await.map_err(failure)
+    }
+
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
+        self.0.booted(boot, changes).await.map_err(failure)
     }
 
     async fn transitions(

@@ -163,7 +163,6 @@ fn alerts(config: &AgentConfig) -> AlertCommand {
 fn settings(config: &AgentConfig, instance: &str) -> Settings {
     let (monitor, reconcile) = (&config.monitor, &config.reconcile);
     Settings {
-        agent: instance.to_owned(),
         interval: monitor.interval,
         settle: monitor.settle,
         settle_intent: monitor.settle_intent,
@@ -178,5 +177,6 @@ fn settings(config: &AgentConfig, instance: &str) -> Settings {
             budget: reconcile.budget,
             window: reconcile.window,
         }),
+        ..Settings::new(instance)
     }
 }

@@ -108,6 +108,7 @@ fn incident(n: u8, cause: u8) -> Incident {
         cause: cause.to_string(),
         desired: DesiredState::Running,
         observed: ObservedState::Removed,
+        covered_by: None,
     }
 }
 

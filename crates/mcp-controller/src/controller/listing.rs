@@ -14,6 +14,9 @@ use crate::looks::{Index, is_set_aside};
 use crate::port::RuntimeFailure;
 use crate::view::MAX_FOREIGN;
 
+/// When a runtime that failed to list is asked again.
+const AGAIN: Duration = Duration::from_secs(10);
+
 impl Loop {
     /// Begins a listing, unless one is under way; then another one follows for those who asked
     /// since.
@@ -64,6 +67,7 @@ impl Loop {
                 let index = Index::new(tick, listing.containers);
                 let agent = self.core.settings.agent.clone();
                 let changed = self.core.looks.take_in(index, keys.clone(), &agent);
+                self.core.node.answers();
                 self.core.publisher.look(|view| {
                     view.observed_at = Some(began);
                     recovered = view.observation_error.take().is_some();
@@ -71,6 +75,9 @@ impl Loop {
                 changed
             }
             Err(failure) => {
+                let failed = self.core.ports.clock.now();
+                self.core.node.fails(began, failed, failure.to_string());
+                self.resync = self.resync.min(now + AGAIN);
                 // What cannot be listed is looked at one by one; what fails then is unknown (S25).
                 self.core
                     .publisher

@@ -45,6 +45,8 @@ impl Reconciler {
             events: transitions(record, &seen.observed, operation, now),
         };
         for new in &mut change.events {
+            // Everything changes in a reboot, and is back a moment later.
+            new.counted &= !self.node.is_settling();
             if new.event.new == ObservedState::Exited {
                 new.event.cause = with_last_lines(&new.event.cause, &seen.last_lines);
             }

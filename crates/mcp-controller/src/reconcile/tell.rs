@@ -1,51 +1,72 @@
-//! Incidents and the messages about them (S28–S31).
+//! Incidents of components and the messages about them (S28–S31).
 
 use std::time::Duration;
 
 use mcp_model::{
-    Alert, AlertEvent, AlertKind, ComponentRecord, DesiredState, Drift, Incident, IncidentChange,
+    AlertKind, ComponentRecord, DesiredState, Drift, DriftKind, Incident, IncidentChange,
     IncidentId, KeyState, Moment, ObservedState,
 };
-use mcp_plan::alert::{self, Manners, Outcome, Standing};
+use mcp_plan::alert::{self, Manners, Standing};
 use mcp_plan::drift::Assessment;
-use tracing::info;
+use mcp_plan::node::is_overtaken;
 
 use super::auto::given_up;
 use super::{Reconciler, RunError};
+use crate::message::{Matter, Subject, change, log};
+use crate::node::Boot;
 use crate::view::Verdict;
 
 /// What telling came to.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The incident of drift that stands now.
+    /// The incident of drift that stands now; the node's, where that stands for it.
     pub(super) drift_incident: Option<IncidentId>,
-    /// The incident of flapping that stands now.
+    /// The incident of flapping that stands now, with the count as it is now.
     pub(super) flapping: Option<Incident>,
     /// When there may be something to tell again.
     pub(super) recheck: Option<Duration>,
 }
 
-/// What a message says besides when.
-struct Matter {
-    kind: AlertKind,
-    reason: String,
-    exit_code: Option<i32>,
-    transitions: u32,
+impl Told {
+    fn note(&mut self, standing: Option<&Incident>, matter: &Matter) {
+        match matter.kind {
+            AlertKind::Drift => self.drift_incident = standing.map(told_as),
+            AlertKind::Flapping => {
+                self.flapping = standing.map(|incident| Incident {
+                    cause: matter.reason.clone(),
+                    ..incident.clone()
+                });
+            }
+            AlertKind::GaveUp | AlertKind::Outage | AlertKind::Reboot => {}
+        }
+    }
+
+    fn recheck_in(&mut self, wait: Duration) {
+        self.recheck = self.recheck.into_iter().chain([wait]).min();
+    }
 }
 
 impl Reconciler {
-    /// Decides for each kind of alert, stores what follows, wakes the dispatcher.
+    /// Decides for each kind of alert, stores what follows, wakes the dispatcher. What may be done
+    /// about drift was weighed before; how far a reboot has settled was read before the key was
+    /// loaded.
     pub(super) async fn tell(
         &self,
         state: &KeyState,
         assessment: &Assessment,
-        verdict: Verdict,
+        (verdict, boot): (Verdict, Boot),
         now: Moment,
     ) -> Result<Told, RunError> {
         let Some(record) = &state.record else {
             return Ok(Told::default());
         };
-        let (drift, drift_matter) = drift_standing(assessment);
+        let mut changes = Vec::new();
+        let mut told = Told::default();
+        let (mut drift, drift_matter) = drift_standing(assessment);
+        if let Some(wait) = held_back(state, assessment, boot, now) {
+            drift = Standing::Hold;
+            told.recheck_in(wait);
+        }
         let (flapping, flapping_matter) = self.flapping(state, record, now).await?;
         let (spent, reason) = given_up(verdict, assessment, self.settings.auto, now);
         let spent_matter = Matter {
@@ -54,41 +75,35 @@ impl Reconciler {
             exit_code: drift_matter.exit_code,
             transitions: 0,
         };
-        let mut changes = Vec::new();
-        let mut told = Told::default();
+        let subject = Subject::of(record, self.previous(record));
         for (standing, matter) in [
             (drift, drift_matter),
             (flapping, flapping_matter),
             (spent, spent_matter),
         ] {
-            let open = state
-                .incidents
-                .iter()
-                .find(|incident| incident.kind == matter.kind);
+            let stored = open(state, matter.kind);
+            let (speaker, wait) = speaker(stored, record, standing, now);
             let last = last_told(state, matter.kind);
-            let outcome = alert::decide(open, standing, last, self.manners(), now);
-            let prev = self.previous(record);
-            let change = change(record, open, prev, &matter, &outcome, now);
-            if let Outcome::Nothing(Some(due))
-            | Outcome::Open {
-                recheck: Some(due), ..
-            } = outcome
-            {
-                let wait = now.until(&due).max(Duration::from_millis(1));
-                told.recheck = told.recheck.into_iter().chain([wait]).min();
+            let outcome = alert::decide(speaker.as_ref(), standing, last, self.manners(), now);
+            let change = change(&subject, speaker.as_ref(), &matter, &outcome, now)
+                .or_else(|| silently(speaker.clone().filter(|new| Some(new) != stored)));
+            for wait in wait.into_iter().chain(alert::next_look(&outcome, now)) {
+                told.recheck_in(wait);
             }
-            let stands = standing_now(change.as_ref(), open);
-            if matter.kind == AlertKind::Drift {
-                told.drift_incident = stands.map(|incident| incident.id.clone());
-            } else if let (AlertKind::Flapping, Some(incident)) = (matter.kind, stands) {
-                told.flapping = Some(incident.clone());
-                // Transitions leave the window with time, not with events.
-                let wait = (self.settings.flap_window / 4).max(Duration::from_secs(1));
-                told.recheck = told.recheck.into_iter().chain([wait]).min();
-            }
+            told.note(standing_now(change.as_ref(), stored), &matter);
             changes.extend(change);
         }
+        if told.flapping.is_some() {
+            // Transitions leave the window with time, not with events.
+            told.recheck_in((self.settings.flap_window / 4).max(Duration::from_secs(1)));
+        }
+        // The node's incident ends with the last that it stands for.
+        let covered = state.incidents.iter().any(|open| open.covered_by.is_some());
+        let nudge = covered && !changes.is_empty();
         self.store(changes).await?;
+        if nudge {
+            self.node.nudge();
+        }
         Ok(told)
     }
 
@@ -96,15 +111,7 @@ impl Reconciler {
         if changes.is_empty() {
             return Ok(());
         }
-        for change in &changes {
-            let incident = &change.incident;
-            let told = change.alert.as_ref().map(|alert| alert.event.as_str());
-            info!(
-                scope = %incident.scope, incident = %incident.id, kind = %incident.kind,
-                closed = change.closed.is_some(), told, cause = %incident.cause,
-                "incident changed"
-            );
-        }
+        log(&changes);
         let wake = changes.iter().any(|change| change.alert.is_some());
         self.ports.store.incidents(changes).await?;
         if wake {
@@ -119,47 +126,44 @@ impl Reconciler {
         record: &ComponentRecord,
         now: Moment,
     ) -> Result<(Standing, Matter), RunError> {
-        let open = state
-            .incidents
-            .iter()
-            .any(|incident| incident.kind == AlertKind::Flapping);
+        let open = open(state, AlertKind::Flapping);
         let window = self.settings.flap_window;
         // Without a recent transition there is nothing to count.
         let recent = record
             .observed_since
             .is_some_and(|since| now.since(&since) < window);
-        let transitions = if open || recent {
-            self.ports
-                .store
-                .transitions(&record.key, now, window)
-                .await?
-        } else {
-            0
+        let within = async |window| {
+            let store = &self.ports.store;
+            store.transitions(&record.key, now, window).await
         };
+        let mut transitions = 0;
+        if open.is_some() || recent {
+            transitions = within(window).await?;
+        }
         let flaps = alert::is_flapping(transitions, self.settings.flap_threshold);
-        let standing = match (flaps, record.desired) {
-            (true, desired) if desired != DesiredState::Ignore && !record.orphaned => {
-                Standing::Stands {
-                    since: now,
-                    due: now,
-                }
-            }
-            _ => Standing::Gone,
-        };
+        let matters = record.desired != DesiredState::Ignore && !record.orphaned;
+        let (mut standing, mut counted) = (Standing::Gone, window);
+        if flaps && matters {
+            standing = Standing::Stands {
+                since: now,
+                due: now,
+            };
+        } else if let Some(open) = open {
+            // The last word is about all of it: what was held back while it stood as well.
+            counted = now.since(&open.opened) + window;
+            transitions = within(counted).await?;
+        }
         let reason = format!(
             "changed state {transitions} times within {} s",
-            window.as_secs()
+            counted.as_secs()
         );
-        let exit_code = record.exit_code;
-        Ok((
-            standing,
-            Matter {
-                kind: AlertKind::Flapping,
-                reason,
-                exit_code,
-                transitions,
-            },
-        ))
+        let matter = Matter {
+            kind: AlertKind::Flapping,
+            reason,
+            exit_code: record.exit_code,
+            transitions,
+        };
+        Ok((standing, matter))
     }
 
     /// What was seen before the present state. Not known after a start of the agent with nothing
@@ -173,12 +177,17 @@ impl Reconciler {
             })
     }
 
-    fn manners(&self) -> Manners {
+    /// How often somebody is told, as the settings say.
+    pub(crate) fn manners(&self) -> Manners {
         Manners {
             cooldown: self.settings.cooldown,
             notify_close: self.settings.notify_close,
         }
     }
+}
+
+fn open(state: &KeyState, kind: AlertKind) -> Option<&Incident> {
+    state.incidents.iter().find(|open| open.kind == kind)
 }
 
 fn last_told(state: &KeyState, kind: AlertKind) -> Option<Moment> {
@@ -187,6 +196,66 @@ fn last_told(state: &KeyState, kind: AlertKind) -> Option<Moment> {
         .iter()
         .find(|(told, _)| *told == kind)
         .map(|(_, at)| *at)
+}
+
+/// Whose message tells of it.
+fn told_as(incident: &Incident) -> IncidentId {
+    let own = || incident.id.clone();
+    incident.covered_by.clone().unwrap_or_else(own)
+}
+
+/// How long drift that is not told yet waits for a reboot to settle: until then nobody can say
+/// whether the node's incident will stand for it.
+fn held_back(
+    state: &KeyState,
+    assessment: &Assessment,
+    boot: Boot,
+    now: Moment,
+) -> Option<Duration> {
+    let Assessment::Differs { drift, .. } = assessment else {
+        return None;
+    };
+    let down =
+        |drift: &Drift| drift.kind == DriftKind::State && drift.desired == DesiredState::Running;
+    if open(state, AlertKind::Drift).is_some() || !drift.iter().any(down) {
+        return None;
+    }
+    boot.wait(now)
+}
+
+/// The open incident as it speaks from now on, and when to see whether that changes: one that the
+/// node's stood for speaks for itself where intent has changed since and it still stands.
+fn speaker(
+    open: Option<&Incident>,
+    record: &ComponentRecord,
+    standing: Standing,
+    now: Moment,
+) -> (Option<Incident>, Option<Duration>) {
+    let Some(open) = open else {
+        return (None, None);
+    };
+    let mut speaker = open.clone();
+    let mut wait = None;
+    if let Standing::Stands { due, .. } = standing
+        && open.covered_by.is_some()
+        && is_overtaken(open, record)
+    {
+        if now.has_reached(&due) {
+            speaker.covered_by = None;
+        } else {
+            wait = Some(now.until(&due));
+        }
+    }
+    (Some(speaker), wait)
+}
+
+/// A change that nobody is told of.
+fn silently(incident: Option<Incident>) -> Option<IncidentChange> {
+    Some(IncidentChange {
+        incident: incident?,
+        closed: None,
+        alert: None,
+    })
 }
 
 /// The incident that stands after the change.
@@ -219,63 +288,4 @@ fn drift_standing(assessment: &Assessment) -> (Standing, Matter) {
         Assessment::InSync => (Standing::Gone, matter(None)),
         Assessment::Hold | Assessment::Settling(_) => (Standing::Hold, matter(None)),
     }
-}
-
-/// The incident as the outcome leaves it, with the message that follows from it.
-fn change(
-    record: &ComponentRecord,
-    open: Option<&Incident>,
-    prev: ObservedState,
-    matter: &Matter,
-    outcome: &Outcome,
-    now: Moment,
-) -> Option<IncidentChange> {
-    let (incident, event, closed) = match (outcome, open) {
-        (Outcome::Open { since, tell, .. }, _) => {
-            let incident = Incident {
-                id: alert::incident_id(&record.key.clone().into(), matter.kind, now),
-                scope: record.key.clone().into(),
-                kind: matter.kind,
-                opened: *since,
-                told: None,
-                cause: matter.reason.clone(),
-                desired: record.desired,
-                observed: record.observed,
-            };
-            (incident, tell.then_some(AlertEvent::Opened), None)
-        }
-        (Outcome::Remind, Some(open)) => (open.clone(), Some(AlertEvent::Reminder), None),
-        (Outcome::Close { tell }, Some(open)) => {
-            (open.clone(), tell.then_some(AlertEvent::Closed), Some(now))
-        }
-        _ => return None,
-    };
-    let alert = event.map(|event| Alert {
-        incident: incident.id.clone(),
-        event,
-        kind: matter.kind,
-        scope: record.key.clone().into(),
-        desired: record.desired,
-        observed: record.observed,
-        prev,
-        at: now,
-        exit_code: matter.exit_code,
-        reason: if matter.reason.is_empty() {
-            incident.cause.clone()
-        } else {
-            matter.reason.clone()
-        },
-        transitions: matter.transitions,
-    });
-    // A close is told, but does not start a cooldown: the next break is news again after the
-    // cooldown of the last opening.
-    let incident = match event {
-        Some(event) if event != AlertEvent::Closed => alert::told(incident, event, now),
-        _ => incident,
-    };
-    Some(IncidentChange {
-        incident,
-        closed,
-        alert,
-    })
 }

@@ -4,6 +4,7 @@ mod alerts;
 mod auto;
 mod faults;
 mod hints;
+mod node;
 mod operations;
 mod replacement;
 mod world;

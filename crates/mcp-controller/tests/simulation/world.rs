@@ -12,9 +12,9 @@ use mcp_controller::port::{
 use mcp_controller::{Controller, Handle, Ports, Settings, Status, Trigger, View};
 use mcp_model::{
     Alert, AlertEvent, BootId, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef,
-    IncidentChange, KeyState, Moment, ObservationChange, ObservedState, Operation, OperationId,
-    OperationRequest, Origin, Request, ServiceSpec, Stamp, StandingRequest, StepOutcome,
-    StepUpdate,
+    IncidentChange, KeyState, Moment, NodeState, ObservationChange, ObservedState, Operation,
+    OperationId, OperationRequest, Origin, Request, ServiceSpec, Stamp, StandingRequest,
+    StepOutcome, StepUpdate,
 };
 use mcp_registry::{Accepted, Database, EventFilter, OperationFilter, SyncRequest};
 use mcp_runtime::fake::Fake;
@@ -34,6 +34,8 @@ const EPOCH: i64 = 1_790_000_000_000;
 pub(crate) struct SimClock {
     began: Instant,
     wall_offset: Arc<Mutex<i64>>,
+    /// Which boot this is, and how far the simulation had come when it began.
+    boot: Arc<Mutex<(u128, Duration)>>,
 }
 
 impl SimClock {
@@ -46,10 +48,11 @@ impl Clock for SimClock {
     fn now(&self) -> Moment {
         let elapsed = self.began.elapsed();
         let millis = i64::try_from(elapsed.as_millis()).unwrap();
+        let (boot, began) = *self.boot.lock().unwrap();
         Moment {
             wall: Stamp::from_millis(EPOCH + millis + *self.wall_offset.lock().unwrap()),
-            boot: elapsed,
-            boot_id: BootId(1),
+            boot: elapsed.saturating_sub(began),
+            boot_id: BootId(boot),
         }
     }
 }
@@ -99,6 +102,14 @@ impl Store for SimStore {
 
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure> {
         self.with(|db| db.incidents(&changes))
+    }
+
+    async fn node(&self) -> Result<NodeState, Failure> {
+        self.with(|db| db.node())
+    }
+
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
+        self.with(|db| db.booted(boot, &changes))
     }
 
     async fn transitions(
@@ -284,6 +295,7 @@ impl Sim {
         let clock = SimClock {
             began: Instant::now(),
             wall_offset: Arc::default(),
+            boot: Arc::new(Mutex::new((1, Duration::ZERO))),
         };
         let fake = Fake::new(clock.now().wall, AGENT);
         for image in ["registry.example/app:v1", "registry.example/app:v2"] {
@@ -324,6 +336,12 @@ impl Sim {
     /// Ends the agent wherever it is, as SIGKILL does.
     pub(crate) async fn kill_agent(&mut self) {
         self.tasks.shutdown().await;
+    }
+
+    /// From now on it is another boot. What that does to containers is the test's to say.
+    pub(crate) fn reboot(&self) {
+        let mut boot = self.clock.boot.lock().unwrap();
+        *boot = (boot.0 + 1, self.clock.began.elapsed());
     }
 
     pub(crate) fn start_agent(&mut self) {

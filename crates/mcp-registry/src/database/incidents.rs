@@ -13,21 +13,18 @@ impl Database {
         &mut self,
         changes: &[IncidentChange],
     ) -> std::result::Result<(), RegistryError> {
-        self.write("store incidents", |tx| {
-            for change in changes {
-                store_incident(tx, &change.incident, change.closed.as_ref())?;
-                if let Some(alert) = &change.alert {
-                    store_alert(tx, alert)?;
-                }
-            }
-            Ok(())
-        })
+        self.write("store incidents", |tx| store(tx, changes))
     }
 
-    /// Messages that are stored and not known to be delivered, oldest first, at most `most`.
+    /// Messages that are stored and not known to be delivered: the oldest of each incident, so that
+    /// none overtakes another of its incident; oldest first, at most `most`.
     pub fn undelivered(&self, most: u32) -> std::result::Result<Vec<(i64, Alert)>, RegistryError> {
         self.read("read undelivered alerts", |conn| {
-            conn.prepare_cached("SELECT * FROM alerts WHERE outcome IS NULL ORDER BY id LIMIT ?1")?
+            let query = "\
+                SELECT * FROM alerts WHERE outcome IS NULL AND id IN (
+                    SELECT MIN(id) FROM alerts WHERE outcome IS NULL GROUP BY incident_id)
+                ORDER BY id LIMIT ?1";
+            conn.prepare_cached(query)?
                 .query_map([most], |row| Ok((row.get("id")?, alert(row)?)))?
                 .collect()
         })
@@ -46,6 +43,17 @@ impl Database {
     }
 }
 
+/// Stores changes within a transaction.
+pub(super) fn store(conn: &Connection, changes: &[IncidentChange]) -> Result<()> {
+    for change in changes {
+        store_incident(conn, &change.incident, change.closed.as_ref())?;
+        if let Some(alert) = &change.alert {
+            store_alert(conn, alert)?;
+        }
+    }
+    Ok(())
+}
+
 fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment>) -> Result<()> {
     let (service, component) = scope_columns(&incident.scope);
     let opened = MomentColumns::from(&incident.opened);
@@ -56,13 +64,13 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
     conn.prepare_cached(
         "INSERT INTO incidents (id, service, component, kind, opened_at, opened_boot_ms,
              opened_boot_id, told_event, told_at, told_boot_ms, told_boot_id, cause, desired,
-             observed, closed_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+             observed, closed_at, covered_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (id) DO UPDATE SET
              told_event = excluded.told_event, told_at = excluded.told_at,
              told_boot_ms = excluded.told_boot_ms, told_boot_id = excluded.told_boot_id,
              cause = excluded.cause, desired = excluded.desired, observed = excluded.observed,
-             closed_at = excluded.closed_at",
+             closed_at = excluded.closed_at, covered_by = excluded.covered_by",
     )?
     .execute(params![
         incident.id.0,
@@ -80,12 +88,13 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
         incident.desired.as_str(),
         incident.observed.as_str(),
         closed.map(|at| at.wall.to_string()),
+        incident.covered_by.as_ref().map(|id| &id.0),
     ])?;
     Ok(())
 }
 
 /// What is about the node has neither service nor component.
-fn scope_columns(scope: &Scope) -> (&str, &str) {
+pub(super) fn scope_columns(scope: &Scope) -> (&str, &str) {
     scope.key().map_or(("", ""), |key| {
         (key.service.as_str(), key.component.as_str())
     })

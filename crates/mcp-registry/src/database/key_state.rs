@@ -1,8 +1,9 @@
 //! Everything that a reconciliation of one key needs, in one snapshot.
 
-use mcp_model::{AlertKind, ComponentKey, Incident, IncidentId, KeyState, Moment, Ticket};
+use mcp_model::{AlertKind, ComponentKey, Incident, IncidentId, KeyState, Moment, Scope, Ticket};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
+use super::incidents::scope_columns;
 use super::{Database, services};
 use crate::columns::{count, json, key as key_columns, maybe_moment, moment, text};
 use crate::error::RegistryError;
@@ -15,8 +16,8 @@ impl Database {
             Ok(KeyState {
                 record: services::component(conn, key)?,
                 ticket: oldest_ticket(conn, key)?,
-                incidents: open_incidents(conn, key)?,
-                last_told: last_told(conn, key)?,
+                incidents: open_incidents(conn, &key.clone().into())?,
+                last_told: last_told(conn, &key.clone().into())?,
             })
         })
     }
@@ -55,15 +56,13 @@ fn ticket(row: &Row<'_>) -> Result<Ticket> {
     })
 }
 
-fn open_incidents(conn: &Connection, key: &ComponentKey) -> Result<Vec<Incident>> {
+pub(super) fn open_incidents(conn: &Connection, scope: &Scope) -> Result<Vec<Incident>> {
+    let (service, component) = scope_columns(scope);
     let query = "\
         SELECT * FROM incidents WHERE service = ?1 AND component = ?2 AND closed_at IS NULL
         ORDER BY seq";
     conn.prepare_cached(query)?
-        .query_map(
-            params![key.service.as_str(), key.component.as_str()],
-            incident,
-        )?
+        .query_map(params![service, component], incident)?
         .collect()
 }
 
@@ -78,20 +77,21 @@ pub(super) fn incident(row: &Row<'_>) -> Result<Incident> {
         cause: row.get("cause")?,
         desired: text(row, "desired")?,
         observed: text(row, "observed")?,
+        covered_by: row.get::<_, Option<String>>("covered_by")?.map(IncidentId),
     })
 }
 
-/// Cooldowns outlive the incident that began them. A key has one incident of a kind at a time, so
+/// Cooldowns outlive the incident that began them. A scope has one incident of a kind at a time, so
 /// the youngest that was told of was told of last, whatever the clocks say.
-fn last_told(conn: &Connection, key: &ComponentKey) -> Result<Vec<(AlertKind, Moment)>> {
+pub(super) fn last_told(conn: &Connection, scope: &Scope) -> Result<Vec<(AlertKind, Moment)>> {
+    let (service, component) = scope_columns(scope);
     let query = "\
         SELECT kind, told_at, told_boot_ms, told_boot_id, MAX(seq) FROM incidents
         WHERE service = ?1 AND component = ?2 AND told_at IS NOT NULL
         GROUP BY kind ORDER BY kind";
     conn.prepare_cached(query)?
-        .query_map(
-            params![key.service.as_str(), key.component.as_str()],
-            |row| Ok((text(row, "kind")?, moment(row, "told")?)),
-        )?
+        .query_map(params![service, component], |row| {
+            Ok((text(row, "kind")?, moment(row, "told")?))
+        })?
         .collect()
 }

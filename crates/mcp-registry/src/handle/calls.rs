@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use mcp_model::{
-    Alert, ComponentKey, Event, IncidentChange, KeyState, Moment, ObservationChange, Operation,
-    OperationRequest, ServiceName, ServiceRecord, Stamp, StandingRequest, StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, Event, IncidentChange, KeyState, Moment, NodeState,
+    ObservationChange, Operation, OperationRequest, ServiceName, ServiceRecord, Stamp,
+    StandingRequest, StepOutcome, StepUpdate,
 };
 
 use super::{Lane, Registry};
@@ -111,6 +112,12 @@ impl Registry {
         self.call(Lane::Ordinary, "store incidents", act).await
     }
 
+    /// See [`Database::booted`].
+    pub async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<()> {
+        let act = move |db: &mut Database| db.booted(boot, &changes);
+        self.call(Lane::Ordinary, "store the boot", act).await
+    }
+
     /// See [`Database::delivered`].
     pub async fn delivered(&self, id: i64, outcome: String) -> Result<()> {
         let act = move |db: &mut Database| db.delivered(id, &outcome);
@@ -149,6 +156,12 @@ impl Registry {
     /// See [`Database::load`].
     pub async fn load(&self, key: ComponentKey) -> Result<KeyState> {
         self.read("read a component", move |db| db.load(&key)).await
+    }
+
+    /// See [`Database::node`].
+    pub async fn node(&self) -> Result<NodeState> {
+        self.read("read what stands about the node", Database::node)
+            .await
     }
 
     /// See [`Database::transitions`].

@@ -35,6 +35,7 @@ fn outage() -> Incident {
         cause: "it does not answer".to_owned(),
         desired: DesiredState::Running,
         observed: ObservedState::Unknown,
+        covered_by: None,
     }
 }
 
