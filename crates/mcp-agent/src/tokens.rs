@@ -165,6 +165,7 @@ impl Offline {
             caller: format!("local:uid:{uid}"),
             peer: format!("offline:pid={}", std::process::id()),
             method: method.to_owned(),
+            host: String::new(),
         }
     }
 

@@ -127,8 +127,10 @@ impl Core {
                     caller: "bench".to_owned(),
                     peer: "bench".to_owned(),
                     method: "bench".to_owned(),
+                    host: String::new(),
                 },
                 message: String::new(),
+                force: false,
                 at: SystemClock::new().now(),
             };
             let accepted = self.registry.accept(request).await?;

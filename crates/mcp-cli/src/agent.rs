@@ -13,7 +13,7 @@ use mcp_config::cli::Node;
 use mcp_model::NodeName;
 use mcp_proto::v1;
 use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
-use mcp_proto::{API_LEVEL, API_LEVEL_KEY, MAX_MESSAGE_BYTES, NODE_KEY};
+use mcp_proto::{API_LEVEL, API_LEVEL_KEY, CLIENT_HOST_KEY, MAX_MESSAGE_BYTES, NODE_KEY};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
@@ -41,6 +41,7 @@ pub(crate) struct Agent {
 pub(crate) struct Credentials {
     /// None goes through a node's own socket: there the kernel says who calls (S41).
     authorization: Option<MetadataValue<Ascii>>,
+    host: Option<MetadataValue<Ascii>>,
 }
 
 impl Interceptor for Credentials {
@@ -50,8 +51,17 @@ impl Interceptor for Credentials {
             metadata.insert("authorization", authorization.clone());
         }
         metadata.insert(API_LEVEL_KEY, MetadataValue::from(API_LEVEL));
+        if let Some(host) = &self.host {
+            metadata.insert(CLIENT_HOST_KEY, host.clone());
+        }
         Ok(request)
     }
+}
+
+/// What this host is called, for agents to tell workstations apart (S10).
+fn own_host() -> Option<MetadataValue<Ascii>> {
+    let uname = rustix::system::uname();
+    uname.nodename().to_str().ok()?.parse().ok()
 }
 
 /// What an agent's answer says about its level; silence means the first one.
@@ -90,10 +100,13 @@ impl Agent {
             .because(error)
             .help("is this the address of an mcp-agent?")
         })?;
-        let client =
-            McpAgentServiceClient::with_interceptor(channel, Credentials { authorization })
-                .max_decoding_message_size(MAX_MESSAGE_BYTES)
-                .max_encoding_message_size(MAX_MESSAGE_BYTES);
+        let credentials = Credentials {
+            authorization,
+            host: own_host(),
+        };
+        let client = McpAgentServiceClient::with_interceptor(channel, credentials)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES);
         Ok(Self {
             node: node.clone(),
             client,

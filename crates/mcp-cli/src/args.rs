@@ -169,6 +169,10 @@ impl Command {
 
 /// `mcp sync`
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Sync {
     /// Show what would change; change nothing
     #[arg(long)]
@@ -179,6 +183,9 @@ pub(crate) struct Sync {
     /// Do not ask before removing
     #[arg(long, requires = "prune")]
     pub(crate) yes: bool,
+    /// Overwrite what somebody else, or another workstation, said since
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Why, kept with the change
     #[arg(
         short,
@@ -202,6 +209,9 @@ pub(crate) struct Deploy {
     /// Print the commands that would run; run nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Overwrite what somebody else, or another workstation, said since
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Why, kept with the operation
     #[arg(
         short,

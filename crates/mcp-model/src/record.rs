@@ -36,6 +36,8 @@ pub struct ComponentRecord {
     pub generation: u64,
     /// When intent last changed.
     pub intent_at: Moment,
+    /// Who changed it then: [`Origin::name`]. Empty where it was not noted.
+    pub intent_by: String,
     /// Its service no longer names it.
     pub orphaned: bool,
     /// The container that MCP made or was given for it.
@@ -171,6 +173,8 @@ pub struct OperationRequest {
     pub origin: Origin,
     /// Why, in the operator's words.
     pub message: String,
+    /// Overwrite intent that somebody else stated (S10). Only a deploy asks.
+    pub force: bool,
     /// When it was accepted.
     pub at: Moment,
 }
@@ -249,4 +253,17 @@ pub struct Origin {
     pub peer: String,
     /// The RPC's full name.
     pub method: String,
+    /// The host that the caller says it works on; empty where it says none. Claimed, not proved:
+    /// it tells apart workstations that share a token.
+    pub host: String,
+}
+
+impl Origin {
+    /// Whose intent this is: `<subject>@<host>` (S10).
+    pub fn name(&self) -> String {
+        match self.host.as_str() {
+            "" => self.caller.clone(),
+            host => format!("{}@{host}", self.caller),
+        }
+    }
 }

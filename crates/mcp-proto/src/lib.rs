@@ -44,6 +44,10 @@ pub const API_LEVEL_KEY: &str = "mcp-api-level";
 /// The metadata key under which an agent says what its node is called, to callers it admits.
 pub const NODE_KEY: &str = "mcp-node";
 
+/// The metadata key under which a client says which host it works on: intent is stated by a caller
+/// on a host (S10).
+pub const CLIENT_HOST_KEY: &str = "mcp-client-host";
+
 /// Most content of one pushed or pulled file, in bytes.
 pub const MAX_FILE_BYTES: usize = 4 * 1024 * 1024;
 

@@ -43,6 +43,7 @@ fn record() -> ComponentRecord {
         revision: 3,
         generation: 5,
         intent_at: moment(500),
+        intent_by: String::new(),
         orphaned: true,
         container: Some(instance('a', 0).id),
         stopped: None,

@@ -149,6 +149,7 @@ fn a_spoiled_field_is_named_by_its_whole_path() {
         let wire = v1::SyncDesiredStateRequest {
             services,
             message: String::new(),
+            force: false,
         };
         let error = request::sync(wire).unwrap_err();
         assert_eq!(error.field, format!("services[1].components[0].{field}"));
@@ -371,6 +372,7 @@ fn a_sync_is_refused_as_a_whole_where_two_services_collide() {
         request::sync(v1::SyncDesiredStateRequest {
             services,
             message: String::new(),
+            force: false,
         })
     };
     let error = sync(vec![service("a", &["x"]), service("a", &["y"])]).unwrap_err();
@@ -450,6 +452,7 @@ fn a_preview_needs_no_operation_but_the_same_good_spec() {
     let sync = |name| v1::SyncDesiredStateRequest {
         services: vec![service(name, &["a"])],
         message: String::new(),
+        force: false,
     };
     let good = plan(Some(Intent::Sync(sync("web"))));
     assert!(matches!(good, Ok(PlanIntent::Sync(intent)) if intent.services.len() == 1));

@@ -1,6 +1,7 @@
 //! What a call changes, decided from what is stored. Pure: nothing here reads or writes.
 
 mod operation;
+mod overwrite;
 mod settle;
 mod standing;
 mod sync;
@@ -11,6 +12,8 @@ use mcp_model::{ComponentKey, ComponentRecord, ComponentSpec, DesiredState, Serv
 use mcp_model::{OperationId, ServiceRecord, StepState};
 
 pub(crate) use operation::{Decision, PlannedStep, decide};
+pub use overwrite::Overwrite;
+pub(crate) use overwrite::check_overwrites;
 pub(crate) use settle::settled_state;
 pub(crate) use standing::decide_standing;
 pub(crate) use sync::decide_sync;

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use mcp_model::{ComponentKey, OperationId, OperationKind, ServiceName, SpecError, StepState};
 use rusqlite::ErrorCode;
 
+use crate::decide::Overwrite;
+
 /// Why the registry did not do what was asked. Nothing of a failed call is stored.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -178,6 +180,20 @@ pub enum OpenError {
     Thread(#[source] io::Error),
 }
 
+/// A screenful of them.
+fn listed(overwrites: &[Overwrite]) -> String {
+    const SHOWN: usize = 10;
+    let mut words: Vec<_> = overwrites
+        .iter()
+        .take(SHOWN)
+        .map(ToString::to_string)
+        .collect();
+    if let more @ 1.. = overwrites.len().saturating_sub(SHOWN) {
+        words.push(format!("{more} more"));
+    }
+    words.join("; ")
+}
+
 /// Why intent was not accepted. Nothing was stored.
 #[derive(Debug, thiserror::Error)]
 pub enum AcceptError {
@@ -207,6 +223,12 @@ pub enum AcceptError {
         /// Why.
         why: &'static str,
     },
+    /// Somebody else changed intent since, and the request differs from it (S10).
+    #[error(
+        "{}, and differs from what you send; to overwrite it, repeat with --force",
+        listed(.0)
+    )]
+    Overwrites(Vec<Overwrite>),
     /// The service was mentioned twice in one sync.
     #[error("service {0} is defined twice")]
     DuplicateService(ServiceName),

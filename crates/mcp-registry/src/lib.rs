@@ -27,6 +27,8 @@ pub use database::news::{Known, News};
 pub use database::operations::{Holder, OperationFilter};
 pub use database::tokens::{NewToken, TokenRecord, TokenSelector};
 pub use database::{Database, Options};
-pub use decide::{Accepted, AcceptedStep, ServiceSync, SyncOutcome, SyncRequest, Warning};
+pub use decide::{
+    Accepted, AcceptedStep, Overwrite, ServiceSync, SyncOutcome, SyncRequest, Warning,
+};
 pub use error::{AcceptError, OpenError, RegistryError};
 pub use handle::Registry;

@@ -33,7 +33,9 @@ pub(super) fn refused(error: AcceptError) -> Status {
     match error {
         AcceptError::NoService(_) | AcceptError::NoComponent(_) => Status::not_found(text),
         AcceptError::IdTaken { .. } => Status::already_exists(text),
-        AcceptError::NothingToDo { .. } => Status::failed_precondition(text),
+        AcceptError::NothingToDo { .. } | AcceptError::Overwrites(_) => {
+            Status::failed_precondition(text)
+        }
         AcceptError::DuplicateService(_) | AcceptError::Spec(_) => Status::invalid_argument(text),
         AcceptError::Registry(error) => registry(error),
     }

@@ -75,7 +75,20 @@ fn origin<T>(request: &Request<T>, method: &str) -> Result<Origin, Status> {
         caller: caller.subject.to_string(),
         peer,
         method: method.to_owned(),
+        host: claimed_host(request.metadata()),
     })
+}
+
+/// The host that the caller says it works on, where it looks like one.
+fn claimed_host(metadata: &tonic::metadata::MetadataMap) -> String {
+    let said = metadata
+        .get(mcp_proto::CLIENT_HOST_KEY)
+        .and_then(|value| value.to_str().ok());
+    let fits = |host: &&str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+        (1..=64).contains(&host.len()) && host.bytes().all(plain)
+    };
+    said.filter(fits).unwrap_or_default().to_owned()
 }
 
 /// An operation id of the agent's own making: 16 random hex digits.

@@ -12,13 +12,14 @@ use mcp_model::{
 use mcp_plan::diff;
 use mcp_proto::convert::InvalidField;
 use mcp_proto::convert::request;
+use mcp_proto::convert::time::stamp_to_wire;
 use mcp_proto::v1;
 use mcp_registry::Registry;
 use mcp_runtime::PodmanArgs;
 use tonic::{Request, Status};
 
 use super::deploy_preview::Preview;
-use super::{Policy, answer, new_operation_id};
+use super::{Policy, answer, new_operation_id, origin};
 
 /// What a preview needs.
 pub struct Plan {
@@ -48,14 +49,19 @@ impl Plan {
         &self,
         request: Request<v1::PlanRequest>,
     ) -> Result<v1::PlanResponse, Status> {
+        let by = origin(&request, "Plan")?.name();
         match request.into_inner().intent {
-            Some(v1::plan_request::Intent::Sync(sync)) => self.sync(sync).await,
-            Some(v1::plan_request::Intent::Deploy(deploy)) => self.deploy(deploy).await,
+            Some(v1::plan_request::Intent::Sync(sync)) => self.sync(sync, &by).await,
+            Some(v1::plan_request::Intent::Deploy(deploy)) => self.deploy(deploy, &by).await,
             None => Err(InvalidField::new("intent", "it must be set").into()),
         }
     }
 
-    async fn sync(&self, wire: v1::SyncDesiredStateRequest) -> Result<v1::PlanResponse, Status> {
+    async fn sync(
+        &self,
+        wire: v1::SyncDesiredStateRequest,
+        by: &str,
+    ) -> Result<v1::PlanResponse, Status> {
         let intent = request::sync(wire).map_err(|e| e.within("sync"))?;
         let stored = self.stored(&intent.services, None).await?;
         let services = intent.services.iter().map(|service| {
@@ -64,7 +70,8 @@ impl Plan {
             } else {
                 DesiredState::Stopped
             };
-            compare(service, stored.get(service.name.as_str()), desired, None)
+            let wanted = Wanted { desired, by };
+            compare(service, stored.get(service.name.as_str()), wanted, None)
         });
         let services: Vec<_> = services.collect();
         let mentioned = |name: &String| services.iter().any(|service| service.name == *name);
@@ -79,7 +86,11 @@ impl Plan {
         })
     }
 
-    async fn deploy(&self, mut wire: v1::DeployRequest) -> Result<v1::PlanResponse, Status> {
+    async fn deploy(
+        &self,
+        mut wire: v1::DeployRequest,
+        by: &str,
+    ) -> Result<v1::PlanResponse, Status> {
         if wire.operation_id.is_empty() {
             wire.operation_id = new_operation_id();
         }
@@ -91,7 +102,15 @@ impl Plan {
             .stored(std::slice::from_ref(&service), only.as_ref())
             .await?;
         let stored = stored.get(service.name.as_str());
-        let mut plan = compare(&service, stored, DesiredState::Running, only.as_ref());
+        let mut plan = compare(
+            &service,
+            stored,
+            Wanted {
+                desired: DesiredState::Running,
+                by,
+            },
+            only.as_ref(),
+        );
         let view = self.controller.seen();
         let preview = Preview {
             runtime: &self.runtime,
@@ -151,11 +170,28 @@ fn find<'a>(
         .find(|record| record.key.component == *name)
 }
 
+/// What a preview's caller wants, and who that is.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    desired: DesiredState,
+    by: &'a str,
+}
+
+impl Wanted<'_> {
+    /// Notes that `plan` would overwrite what somebody else stated (S10).
+    fn warn(self, plan: &mut v1::ComponentPlan, stored: &ComponentRecord) {
+        if !stored.intent_by.is_empty() && stored.intent_by != self.by {
+            plan.overwrites.clone_from(&stored.intent_by);
+            plan.overwrites_from = Some(stamp_to_wire(stored.intent_at.wall));
+        }
+    }
+}
+
 /// Compares a service as it is said with what is stored of it.
 fn compare(
     said: &ServiceSpec,
     stored: Option<&ServiceRecord>,
-    desired: DesiredState,
+    wanted: Wanted<'_>,
     only: Option<&ComponentName>,
 ) -> v1::ServicePlan {
     let meant = |name: &ComponentName| only.is_none_or(|only| only == name);
@@ -163,7 +199,7 @@ fn compare(
         .components
         .iter()
         .filter(|(name, _)| meant(name))
-        .map(|(name, spec)| component(name, spec, desired, find(stored, name)))
+        .map(|(name, spec)| component(name, spec, wanted, find(stored, name)))
         .collect();
     let mut changed = components
         .iter()
@@ -176,7 +212,11 @@ fn compare(
         .filter(|record| only.is_none() && !said.components.contains_key(&record.key.component));
     for record in gone {
         changed |= !record.orphaned;
-        components.push(plan_of(&record.key.component, "orphaned", Vec::new()));
+        let mut plan = plan_of(&record.key.component, "orphaned", Vec::new());
+        if !record.orphaned {
+            wanted.warn(&mut plan, record);
+        }
+        components.push(plan);
     }
     v1::ServicePlan {
         name: said.name.to_string(),
@@ -188,9 +228,10 @@ fn compare(
 fn component(
     name: &ComponentName,
     spec: &ComponentSpec,
-    desired: DesiredState,
+    wanted: Wanted<'_>,
     stored: Option<&ComponentRecord>,
 ) -> v1::ComponentPlan {
+    let desired = wanted.desired;
     let Some(stored) = stored else {
         let image = change("image", String::new(), spec.image.to_string());
         let said = ComponentSpec::of_image(spec.image.clone());
@@ -233,8 +274,13 @@ fn component(
             desired.to_string(),
         ));
     }
-    let same = fields.is_empty() && stored.spec == *spec && !stored.orphaned;
-    plan_of(name, if same { "unchanged" } else { "changed" }, fields)
+    let stated = stored.spec != *spec || stored.desired != desired;
+    let same = fields.is_empty() && !stated && !stored.orphaned;
+    let mut plan = plan_of(name, if same { "unchanged" } else { "changed" }, fields);
+    if stated {
+        wanted.warn(&mut plan, stored);
+    }
+    plan
 }
 
 fn change(field: &str, before: String, after: String) -> v1::FieldChange {
@@ -251,5 +297,7 @@ fn plan_of(name: &ComponentName, change: &str, fields: Vec<v1::FieldChange>) -> 
         change: change.to_owned(),
         fields,
         commands: Vec::new(),
+        overwrites: String::new(),
+        overwrites_from: None,
     }
 }

@@ -66,6 +66,7 @@ impl Sync {
             services: intent.services,
             origin,
             message: intent.message,
+            force: intent.force,
             at,
         };
         let storing = store(self.registry.clone(), self.controller.clone(), request);

@@ -134,3 +134,73 @@ async fn one_service_that_cannot_be_refuses_all_of_them() {
     }
     assert_eq!(node.running.registry().services().await.unwrap().len(), 1);
 }
+
+fn elsewhere<T>(message: T, host: &str) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let key = mcp_proto::CLIENT_HOST_KEY;
+    request.metadata_mut().insert(key, host.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn intent_of_another_origin_is_shown_by_the_preview_and_wants_force() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let first = elsewhere(sync(&[hello()]), "vade");
+    client.sync_desired_state(first).await.unwrap();
+
+    let newer = service("hello", &[("web", "localhost/hello:v2")]);
+    let intent = v1::plan_request::Intent::Sync(sync(std::slice::from_ref(&newer)));
+    let preview = v1::PlanRequest {
+        intent: Some(intent),
+    };
+    let plan = client
+        .plan(elsewhere(preview.clone(), "mesa"))
+        .await
+        .unwrap();
+    for component in &plan.into_inner().services[0].components {
+        assert!(component.overwrites.ends_with("@vade"), "{component:?}");
+        assert!(component.overwrites_from.is_some());
+    }
+    let plan = client.plan(elsewhere(preview, "vade")).await.unwrap();
+    assert_eq!(plan.into_inner().services[0].components[0].overwrites, "");
+
+    let refused = |status: tonic::Status| {
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert!(status.message().contains("@vade"), "{status}");
+        assert!(status.message().contains("--force"), "{status}");
+    };
+    let other = elsewhere(sync(std::slice::from_ref(&newer)), "mesa");
+    refused(client.sync_desired_state(other).await.unwrap_err());
+    let other = elsewhere(deploy(newer.clone()), "mesa");
+    refused(client.deploy(other).await.unwrap_err());
+    assert!(node.fake.mutations().is_empty());
+    assert_eq!(listed(&mut client, "hello", "web").await.revision, 1);
+
+    let forced = v1::DeployRequest {
+        force: true,
+        ..deploy(newer.clone())
+    };
+    client.deploy(elsewhere(forced, "mesa")).await.unwrap();
+    assert_eq!(listed(&mut client, "hello", "web").await.revision, 2);
+    let forced = v1::SyncDesiredStateRequest {
+        force: true,
+        ..sync(&[hello()])
+    };
+    client.sync_desired_state(forced).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_one_is_not_repeated_to_anybody() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    let odd = elsewhere(sync(&[hello()]), "a b;c");
+    client.sync_desired_state(odd).await.unwrap();
+    let by: String = node
+        .database()
+        .query_row("SELECT DISTINCT intent_by FROM components", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    assert!(!by.contains('@'), "{by}");
+}

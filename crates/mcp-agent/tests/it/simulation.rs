@@ -133,8 +133,10 @@ impl Simulation {
                 caller: "alice".to_owned(),
                 peer: String::new(),
                 method: "Deploy".to_owned(),
+                host: String::new(),
             },
             message: String::new(),
+            force: false,
             at: self.clock.now(),
         };
         self.store.database().accept(&request).unwrap();

@@ -255,6 +255,7 @@ pub(crate) fn sync(services: &[v1::ServiceSpec]) -> v1::SyncDesiredStateRequest 
     v1::SyncDesiredStateRequest {
         services: services.to_vec(),
         message: String::new(),
+        force: false,
     }
 }
 

@@ -70,6 +70,7 @@ pub(crate) async fn run(context: &Context, args: Deploy) -> Result<Exit> {
             .unwrap_or_default(),
         operation_id: id.to_string(),
         message: args.message,
+        force: args.force,
     };
     if args.dry_run {
         return dry_run::deploy(context, node, request).await;

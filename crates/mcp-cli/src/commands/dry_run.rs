@@ -1,6 +1,7 @@
 //! What `--dry-run` shows: the agents' own plans, field by field, and the commands that would run.
 
 use anyhow::Result;
+use jiff::Timestamp;
 use mcp_config::cli::Node;
 use mcp_definition::Definition;
 use mcp_model::text::escape;
@@ -10,7 +11,7 @@ use serde::Serialize;
 use super::sync::{Stray, stray_text, strays};
 use crate::context::Context;
 use crate::fleet::{Answer, ask, report_silent};
-use crate::human::shell_word;
+use crate::human::{ago, shell_word, timestamp};
 use crate::output::Show;
 use crate::problem::Exit;
 
@@ -44,6 +45,9 @@ struct ComponentPlan {
     change: String,
     fields: Vec<Field>,
     commands: Vec<Command>,
+    /// Whose intent it would overwrite, and since when that stands.
+    overwrites: Option<String>,
+    overwrites_from: Option<Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -149,6 +153,8 @@ impl ComponentPlan {
             change: wire.change,
             fields: wire.fields.into_iter().map(field).collect(),
             commands: wire.commands.into_iter().map(command).collect(),
+            overwrites: (!wire.overwrites.is_empty()).then_some(wire.overwrites),
+            overwrites_from: timestamp(wire.overwrites_from.as_ref()),
         }
     }
 
@@ -164,12 +170,17 @@ impl ComponentPlan {
             other => other.to_owned(),
         };
         let title = format!("  {mark} {service}/{} ({fate})", self.name);
+        let overwrites = self.overwrites.iter().map(|by| {
+            let when = ago(Timestamp::now(), self.overwrites_from);
+            format!("      changed by {by} {when}: overwriting it takes --force")
+        });
         let fields = self.fields.iter().map(Field::line);
         let commands = self
             .commands
             .iter()
             .map(|command| format!("      $ {}", command.line()));
         std::iter::once(title)
+            .chain(overwrites)
             .chain(fields)
             .chain(commands)
             .collect()

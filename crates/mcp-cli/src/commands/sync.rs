@@ -73,12 +73,12 @@ pub(crate) fn check(args: &Sync) -> Result<()> {
 pub(crate) async fn run(context: &Context, args: &Sync) -> Result<Exit> {
     let nodes = context.nodes()?;
     let definitions = read(context, args)?;
-    let requests = requests(&definitions, &args.message);
+    let requests = requests(&definitions, args);
     let request_for = |node: &Node| {
         requests
             .get(&node.name)
             .cloned()
-            .unwrap_or_else(|| request(&args.message))
+            .unwrap_or_else(|| request(args))
     };
     if args.dry_run {
         return dry_run::sync(context, nodes, request_for, &definitions, args.prune).await;
@@ -146,23 +146,24 @@ fn read(context: &Context, args: &Sync) -> Result<Vec<Definition>> {
     Ok(definitions)
 }
 
-fn request(message: &str) -> v1::SyncDesiredStateRequest {
+fn request(args: &Sync) -> v1::SyncDesiredStateRequest {
     v1::SyncDesiredStateRequest {
         services: Vec::new(),
-        message: message.to_owned(),
+        message: args.message.clone(),
+        force: args.force,
     }
 }
 
 /// What each node that has services is told.
 fn requests(
     definitions: &[Definition],
-    message: &str,
+    args: &Sync,
 ) -> BTreeMap<NodeName, v1::SyncDesiredStateRequest> {
     let mut requests = BTreeMap::new();
     for definition in definitions {
         let entry: &mut v1::SyncDesiredStateRequest = requests
             .entry(definition.node.clone())
-            .or_insert_with(|| request(message));
+            .or_insert_with(|| request(args));
         entry.services.push(service_to_wire(&definition.service));
     }
     requests

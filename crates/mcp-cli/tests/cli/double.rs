@@ -64,6 +64,7 @@ struct Inner {
     script: Mutex<Script>,
     calls: Mutex<Vec<Call>>,
     tokens: Mutex<Vec<String>>,
+    hosts: Mutex<Vec<String>>,
     operations: Mutex<Vec<String>>,
     looks: watch::Sender<usize>,
 }
@@ -91,6 +92,7 @@ impl Double {
             script: Mutex::new(script),
             calls: Mutex::default(),
             tokens: Mutex::default(),
+            hosts: Mutex::default(),
             operations: Mutex::default(),
             looks: watch::Sender::new(0),
         });
@@ -122,6 +124,11 @@ impl Double {
         self.inner.tokens.lock().unwrap().clone()
     }
 
+    /// Every host that a client said it works on.
+    pub(crate) fn hosts(&self) -> Vec<String> {
+        self.inner.hosts.lock().unwrap().clone()
+    }
+
     /// Until an operation was accepted.
     pub(crate) async fn accepted(&self) {
         while self.inner.operations.lock().unwrap().is_empty() {
@@ -135,6 +142,10 @@ impl Double {
         request: Request<T>,
         call: impl FnOnce(T) -> Call,
     ) -> Result<(), Status> {
+        if let Some(host) = request.metadata().get(mcp_proto::CLIENT_HOST_KEY) {
+            let host = host.to_str().unwrap().to_owned();
+            self.inner.hosts.lock().unwrap().push(host);
+        }
         let token = request
             .metadata()
             .get("authorization")

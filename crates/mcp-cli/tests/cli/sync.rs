@@ -9,6 +9,7 @@ use crate::double::{Call, Double, Script};
 use crate::fixtures::done;
 use crate::snapshot;
 use crate::world::World;
+use tonic::Code;
 
 fn synced(double: &Double) -> Vec<Vec<String>> {
     let calls = double
@@ -145,6 +146,14 @@ async fn a_definition_for_a_node_that_is_not_configured_is_refused_before_anythi
     assert!(rift.calls().is_empty());
 }
 
+fn days_ago(days: u64) -> prost_types::Timestamp {
+    let span = std::time::Duration::from_hours(24 * days);
+    std::time::SystemTime::now()
+        .checked_sub(span)
+        .unwrap()
+        .into()
+}
+
 #[tokio::test]
 async fn a_dry_run_shows_each_field_and_changes_nothing() {
     let world = World::new();
@@ -170,6 +179,8 @@ async fn a_dry_run_shows_each_field_and_changes_nothing() {
                 ComponentPlan {
                     name: "old".to_owned(),
                     change: "orphaned".to_owned(),
+                    overwrites: "bob@vade".to_owned(),
+                    overwrites_from: Some(days_ago(12)),
                     ..Default::default()
                 },
             ],
@@ -252,4 +263,41 @@ async fn a_node_that_is_down_does_not_keep_the_others_from_their_intent() {
     let run = world.mcp(&["sync", "--output", "json"]).await.expect(1);
     assert_eq!(synced(&rift), [["a"]]);
     assert!(run.json()["nodes"][1]["error"].is_string());
+}
+
+#[tokio::test]
+async fn what_somebody_else_said_is_overwritten_by_force_only() {
+    let world = World::new();
+    let words = "hello/hello (its spec) was changed by bob@vade 2 h ago, and differs from what you \
+                 send; to overwrite it, repeat with --force";
+    let refuses = Script {
+        refusals: [
+            ("sync", (Code::FailedPrecondition, words)),
+            ("deploy", (Code::FailedPrecondition, words)),
+        ]
+        .into(),
+        results: vec![done("hello", "running")],
+        ..Default::default()
+    };
+    let rift = world.node("rift", refuses).await;
+    world.define("hello", "rift");
+    for command in [&["sync"][..], &["deploy", "hello"]] {
+        let run = world.mcp(command).await.expect(1);
+        for part in ["bob@vade 2 h ago", "--force"] {
+            assert!(run.all().contains(part), "{}", run.all());
+        }
+        rift.script().refusals.remove(command[0]);
+        let forced: Vec<_> = command.iter().chain(&["--force"]).copied().collect();
+        world.mcp(&forced).await.expect(0);
+    }
+    let forced = rift.mutations().into_iter().map(|call| match call {
+        Call::Sync(request) => request.force,
+        Call::Deploy(request) => request.force,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(forced.collect::<Vec<_>>(), [false, true, false, true]);
+    let own = rustix::system::uname();
+    let own = own.nodename().to_str().unwrap();
+    assert!(rift.hosts().iter().all(|host| host == own));
+    assert!(!rift.hosts().is_empty());
 }

@@ -383,6 +383,7 @@ impl Sim {
             request,
             origin: origin(),
             message: String::new(),
+            force: false,
             at: self.clock.now(),
         };
         let accepted: Accepted = self.store.database.lock().unwrap().accept(&request)?;
@@ -435,6 +436,7 @@ impl Sim {
             services,
             origin: origin(),
             message: String::new(),
+            force: false,
             at: self.clock.now(),
         };
         let outcome = self.store.database.lock().unwrap().sync(&request).unwrap();
@@ -549,6 +551,7 @@ fn origin() -> Origin {
         caller: "alice".into(),
         peer: "127.0.0.1:1".into(),
         method: "test".into(),
+        host: String::new(),
     }
 }
 

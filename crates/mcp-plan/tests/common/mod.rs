@@ -102,6 +102,7 @@ pub(crate) fn record(desired: DesiredState, observed: ObservedState) -> Componen
         revision: 1,
         generation: 1,
         intent_at: at(0),
+        intent_by: String::new(),
         orphaned: false,
         container: Some(id(1)),
         stopped: None,

@@ -22,6 +22,8 @@ pub struct Asked {
     pub request: Request,
     /// Why, in the operator's words; may be empty.
     pub message: String,
+    /// Overwrite intent that somebody else stated (S10).
+    pub force: bool,
 }
 
 impl Asked {
@@ -32,6 +34,7 @@ impl Asked {
             request: self.request,
             origin,
             message: self.message,
+            force: self.force,
             at,
         }
     }
@@ -44,6 +47,8 @@ pub struct SyncIntent {
     pub services: Vec<ServiceSpec>,
     /// Why, in the operator's words; may be empty.
     pub message: String,
+    /// Overwrite intent that somebody else stated (S10).
+    pub force: bool,
 }
 
 /// What a preview is asked of. It opens no operation.
@@ -100,17 +105,19 @@ fn asked(operation_id: &str, message: String, request: Request) -> Result<Asked,
         id: field::required("operation_id", operation_id)?,
         request,
         message: field::reason("message", message)?,
+        force: false,
     })
 }
 
 /// A deploy. The component, where one is named, must be one of the service's.
 pub fn deploy(wire: v1::DeployRequest) -> Result<Asked, InvalidField> {
     let (service, only) = target(wire.service, &wire.component)?;
-    asked(
-        &wire.operation_id,
-        wire.message,
-        Request::Deploy { service, only },
-    )
+    let request = Request::Deploy { service, only };
+    let asked = asked(&wire.operation_id, wire.message, request)?;
+    Ok(Asked {
+        force: wire.force,
+        ..asked
+    })
 }
 
 fn target(
@@ -192,6 +199,7 @@ pub fn sync(wire: v1::SyncDesiredStateRequest) -> Result<SyncIntent, InvalidFiel
     Ok(SyncIntent {
         services,
         message: field::reason("message", wire.message)?,
+        force: wire.force,
     })
 }
 

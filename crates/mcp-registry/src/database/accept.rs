@@ -10,7 +10,9 @@ use rusqlite::{Connection, OptionalExtension, Result, params};
 use super::audit::{self, NewAudit};
 use super::{Database, intent, operations, services};
 use crate::columns::{MomentColumns, signed, text, to_json};
-use crate::decide::{Accepted, AcceptedStep, Decision, Known, PlannedStep, decide};
+use crate::decide::{
+    Accepted, AcceptedStep, Decision, Known, PlannedStep, check_overwrites, decide,
+};
 use crate::error::{AcceptError, RegistryError};
 
 const OPERATION: &str = "accept an operation";
@@ -37,6 +39,11 @@ impl Database {
             }
             let known = known(tx, service).map_err(sql)?;
             let decision = decide(&request.request, &known)?;
+            // Stop and start are about what is wanted now; they say so themselves.
+            if kind == OperationKind::Deploy && !request.force {
+                let change = (&decision.change, known.service.as_ref());
+                check_overwrites([change], &request.origin, request.at)?;
+            }
             Ok(store(tx, request, decision).map_err(sql)?)
         })
     }
@@ -77,7 +84,7 @@ fn known(conn: &Connection, service: &ServiceName) -> Result<Known> {
 
 fn store(conn: &Connection, request: &OperationRequest, decision: Decision) -> Result<Accepted> {
     // Intent first: it makes older steps pointless, and must not meet the new ones.
-    intent::apply(conn, &decision.change, &request.at)?;
+    intent::apply(conn, &decision.change, &request.origin, &request.at)?;
     insert_operation(
         conn,
         &Entry {

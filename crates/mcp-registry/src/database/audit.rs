@@ -137,6 +137,8 @@ fn record(row: &Row<'_>) -> Result<AuditRecord> {
                 caller: row.get("caller")?,
                 peer: row.get("peer")?,
                 method: row.get("method")?,
+                // Audit keeps what was proved.
+                host: String::new(),
             },
             operation: maybe_text(row, "operation_id")?,
             object: row.get("object")?,

@@ -1,7 +1,7 @@
 //! Writing intent: service rows, component rows, and the documented columns and tables beside the
 //! spec.
 
-use mcp_model::{ComponentKey, Moment};
+use mcp_model::{ComponentKey, Moment, Origin};
 use rusqlite::{Connection, Result, params};
 
 use super::operations;
@@ -9,13 +9,18 @@ use crate::columns::{MomentColumns, signed, to_json};
 use crate::decide::{Aspect, ComponentChange, ServiceChange};
 
 /// Writes what changes and nothing else; makes pointless what waits on the keys with new intent.
-pub(super) fn apply(conn: &Connection, change: &ServiceChange, at: &Moment) -> Result<()> {
+pub(super) fn apply(
+    conn: &Connection,
+    change: &ServiceChange,
+    by: &Origin,
+    at: &Moment,
+) -> Result<()> {
     if !change.is_change() {
         return Ok(());
     }
     write_service(conn, change, at)?;
     for component in &change.components {
-        write_component(conn, component, at)?;
+        write_component(conn, component, by, at)?;
         if component.is_in(Aspect::New) || component.is_in(Aspect::Spec) {
             project(conn, component)?;
         }
@@ -33,7 +38,12 @@ fn write_service(conn: &Connection, change: &ServiceChange, at: &Moment) -> Resu
     Ok(())
 }
 
-fn write_component(conn: &Connection, change: &ComponentChange, at: &Moment) -> Result<()> {
+fn write_component(
+    conn: &Connection,
+    change: &ComponentChange,
+    by: &Origin,
+    at: &Moment,
+) -> Result<()> {
     let now = MomentColumns::from(at);
     conn.prepare_cached(
         "INSERT INTO components (service, name, image, desired_state, created_at, updated_at)
@@ -63,7 +73,8 @@ fn write_component(conn: &Connection, change: &ComponentChange, at: &Moment) -> 
         return Ok(());
     }
     conn.prepare_cached(
-        "UPDATE components SET intent_at = ?3, intent_boot_ms = ?4, intent_boot_id = ?5
+        "UPDATE components SET intent_at = ?3, intent_boot_ms = ?4, intent_boot_id = ?5,
+             intent_by = ?6
          WHERE service = ?1 AND name = ?2",
     )?
     .execute(params![
@@ -72,6 +83,7 @@ fn write_component(conn: &Connection, change: &ComponentChange, at: &Moment) -> 
         now.at,
         now.boot_ms,
         now.boot_id,
+        by.name(),
     ])?;
     Ok(())
 }

@@ -122,6 +122,7 @@ fn component_record(row: &Row<'_>) -> Result<ComponentRecord> {
         revision: count(row, "revision")?,
         generation: count(row, "generation")?,
         intent_at: moment(row, "intent")?,
+        intent_by: row.get("intent_by")?,
         orphaned: row.get("orphaned")?,
         container: container(row, "container_id")?,
         stopped: maybe_json(row, "stopped_instance")?,

@@ -2,7 +2,7 @@
 
 use super::audit::{self, NewAudit};
 use super::{Database, intent, services};
-use crate::decide::{SyncOutcome, SyncRequest, decide_sync};
+use crate::decide::{ServiceChange, SyncOutcome, SyncRequest, check_overwrites, decide_sync};
 use crate::error::{AcceptError, RegistryError};
 
 const OPERATION: &str = "store the desired state";
@@ -15,9 +15,14 @@ impl Database {
         self.try_write(OPERATION, |tx| {
             let known = services::services(tx).map_err(sql)?;
             let (changes, outcome) = decide_sync(&request.services, &known)?;
+            if !request.force {
+                let old = |change: &ServiceChange| known.iter().find(|s| s.name == change.service);
+                let all = changes.iter().map(|change| (change, old(change)));
+                check_overwrites(all, &request.origin, request.at)?;
+            }
             let store = || {
                 for change in &changes {
-                    intent::apply(tx, change, &request.at)?;
+                    intent::apply(tx, change, &request.origin, &request.at)?;
                 }
                 let names: Vec<_> = request.services.iter().map(|s| s.name.as_str()).collect();
                 let record = NewAudit {

@@ -21,6 +21,8 @@ pub struct SyncRequest {
     pub origin: Origin,
     /// Why, in the operator's words.
     pub message: String,
+    /// Overwrite intent that somebody else stated (S10).
+    pub force: bool,
     /// When.
     pub at: Moment,
 }

@@ -7,6 +7,7 @@ mod news;
 mod observation;
 mod opening;
 mod operations;
+mod overwrite;
 mod pruning;
 mod refusals;
 mod steps;

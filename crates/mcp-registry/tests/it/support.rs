@@ -144,6 +144,7 @@ pub(crate) fn origin() -> Origin {
         caller: "bob".into(),
         peer: "192.0.2.1:5".into(),
         method: "/mcp.v1.McpAgentService/Test".into(),
+        host: String::new(),
     }
 }
 
@@ -153,6 +154,7 @@ pub(crate) fn request(operation: &str, request: Request, at: Moment) -> Operatio
         request,
         origin: origin(),
         message: "because".into(),
+        force: false,
         at,
     }
 }
@@ -195,6 +197,7 @@ pub(crate) fn sync(services: &[ServiceSpec], at: Moment) -> SyncRequest {
         services: services.to_vec(),
         origin: origin(),
         message: String::new(),
+        force: false,
         at,
     }
 }
