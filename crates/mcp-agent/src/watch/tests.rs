@@ -36,6 +36,7 @@ fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
         revision: u64::from(detail),
         generation: 1,
         intent_at: moment(1),
+        intent_by: String::new(),
         orphaned: false,
         container: None,
         stopped: None,

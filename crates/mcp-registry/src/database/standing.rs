@@ -106,6 +106,7 @@ fn record_of(request: &StandingRequest) -> NewAudit {
             caller: AUTO_RECONCILE.to_owned(),
             peer: PEER.to_owned(),
             method: AUTO_RECONCILE.to_owned(),
+            host: String::new(),
         },
         operation: Some(request.id.clone()),
         object: request.key.to_string(),
