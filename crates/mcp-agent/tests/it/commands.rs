@@ -9,7 +9,7 @@ use mcp_config::agent::AgentConfig;
 use mcp_identity::Bundle;
 use tempfile::TempDir;
 
-struct Place {
+pub(crate) struct Place {
     dir: TempDir,
 }
 
@@ -62,7 +62,7 @@ impl Place {
         agent(&args).output().unwrap()
     }
 
-    fn made(more: &[&str]) -> Self {
+    pub(crate) fn made(more: &[&str]) -> Self {
         let place = Self::new();
         let made = place.init(more);
         assert!(made.status.success(), "{}", text(&made.stderr));
@@ -92,7 +92,7 @@ impl Place {
         text(&output.stdout)
     }
 
-    fn bundle(&self, name: &str) -> Bundle {
+    pub(crate) fn bundle(&self, name: &str) -> Bundle {
         Bundle::parse(&std::fs::read_to_string(self.path(name)).unwrap()).unwrap()
     }
 }
@@ -117,13 +117,13 @@ fn snapshot(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A server of the binary, and its log.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
 }
 
 impl Server {
-    fn start(place: &Place, level: &str) -> Self {
+    pub(crate) fn start(place: &Place, level: &str) -> Self {
         let mut command = place.command(&["server"]);
         command
             .env("MCP_AGENT_LOG_LEVEL", level)
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// The next record of the log that has this message.
-    fn until(&mut self, message: &str) -> serde_json::Value {
+    pub(crate) fn until(&mut self, message: &str) -> serde_json::Value {
         let mut seen = String::new();
         loop {
             let mut line = String::new();
@@ -150,7 +150,11 @@ impl Server {
         }
     }
 
-    fn end(mut self, signal: rustix::process::Signal) -> std::process::ExitStatus {
+    pub(crate) fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub(crate) fn end(mut self, signal: rustix::process::Signal) -> std::process::ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
         self.child.wait().unwrap()

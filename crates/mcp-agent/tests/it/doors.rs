@@ -292,3 +292,23 @@ async fn a_newer_registry_is_refused_and_left_as_it_is() {
     assert!(error.contains("9999") && error.contains("newer"), "{error}");
     assert_eq!(std::fs::read(&config.database.path).unwrap(), before);
 }
+
+#[tokio::test]
+async fn the_sockets_directory_is_mounted_into_no_container_whatever_is_allowed() {
+    let node = Node::start_with(|config| {
+        let run = config.agent.run_dir.clone();
+        config.agent.volume_prefixes = vec!["/".into(), run.join("agent.sock"), run];
+    })
+    .await;
+    let mut client = node.client().await;
+    let run = node.config.agent.run_dir.clone();
+    let around = node.dir.path().to_owned();
+    for source in [run.join("agent.sock"), run, around] {
+        let mut service = hello();
+        service.components[0].volumes = vec![format!("{}:/data", source.display())];
+        let refused = client.deploy(deploy(service)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+        assert!(refused.message().contains("volumes"), "{refused}");
+    }
+    assert!(node.fake.mutations().is_empty());
+}

@@ -62,7 +62,16 @@ pub(crate) async fn start(
     config: AgentConfig,
     fake: Option<Fake>,
 ) -> anyhow::Result<(Running, Fake)> {
-    start_limited(config, fake, Limits::default()).await
+    start_limited(config, fake, patient()).await
+}
+
+/// Limits that no test reaches by being slow.
+fn patient() -> Limits {
+    Limits {
+        handshake: Duration::from_mins(1),
+        first_call: Duration::from_hours(1),
+        ..Limits::default()
+    }
 }
 
 /// The same with front doors that have other limits.
@@ -95,7 +104,7 @@ impl Node {
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut AgentConfig)) -> Self {
-        Self::made(adjust, Limits::default()).await
+        Self::made(adjust, patient()).await
     }
 
     /// With other limits for its front doors.

@@ -8,10 +8,10 @@ use mcp_identity::{CertPaths, Validity, issue_ca_and_cert, server_config};
 use mcp_model::Stamp;
 use mcp_proto::v1::mcp_agent_service_server::{McpAgentService, McpAgentServiceServer};
 use mcp_proto::v1::*;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Code, Request, Response, Status};
 
 /// What the double answers.
@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) in_the_way: Option<&'static str>,
     /// The level that answers carry.
     pub(crate) level: Option<&'static str>,
+    /// What the agent says that its node is called.
+    pub(crate) node: Option<&'static str>,
 }
 
 /// What reached the double.
@@ -87,22 +89,41 @@ impl Double {
         pems.write(&paths).unwrap();
         let acceptor = TlsAcceptor::from(server_config(&paths.cert, &paths.key).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let inner = Arc::new(Inner {
-            token: format!("Bearer {token}"),
+        let port = listener.local_addr().unwrap().port();
+        let double = Self::of(port, format!("Bearer {token}"), script);
+        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
+        tokio::spawn(serve(listener, acceptor, double.clone()));
+        double
+    }
+
+    /// Starts one behind a Unix socket, where no token is expected.
+    pub(crate) fn on_socket(path: &Path, script: Script) -> Self {
+        let sockets = UnixListenerStream::new(UnixListener::bind(path).unwrap());
+        let double = Self::of(0, String::new(), script);
+        let service = McpAgentServiceServer::new(double.clone());
+        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
+        tokio::spawn(
+            tonic::transport::Server::builder()
+                .add_service(service)
+                .serve_with_incoming(sockets),
+        );
+        double
+    }
+
+    fn of(port: u16, token: String, script: Script) -> Self {
+        let inner = Inner {
+            token,
             script: Mutex::new(script),
             calls: Mutex::default(),
             tokens: Mutex::default(),
             hosts: Mutex::default(),
             operations: Mutex::default(),
             looks: watch::Sender::new(0),
-        });
-        let double = Self {
-            port: listener.local_addr().unwrap().port(),
-            inner,
         };
-        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
-        tokio::spawn(serve(listener, acceptor, double.clone()));
-        double
+        Self {
+            port,
+            inner: Arc::new(inner),
+        }
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
@@ -186,10 +207,11 @@ impl Double {
 
     fn answer<T>(&self, answer: T) -> Response<T> {
         let mut response = Response::new(answer);
-        if let Some(level) = self.script().level {
-            response
-                .metadata_mut()
-                .insert("mcp-api-level", level.parse().unwrap());
+        let script = self.script();
+        for (key, value) in [("mcp-api-level", script.level), ("mcp-node", script.node)] {
+            if let Some(value) = value {
+                response.metadata_mut().insert(key, value.parse().unwrap());
+            }
         }
         response
     }

@@ -9,6 +9,7 @@ mod login;
 mod node;
 mod plain;
 mod reads;
+mod socket;
 mod status;
 mod sync;
 mod which_node;

@@ -3,6 +3,7 @@
 
 mod crowds;
 mod frames;
+mod process;
 mod raw;
 mod requests;
 

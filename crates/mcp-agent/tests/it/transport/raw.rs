@@ -1,5 +1,6 @@
 //! HTTP/2 by hand, for what a well-behaved client cannot be made to do.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mcp_identity::{CaSource, client_config};
@@ -87,11 +88,19 @@ pub(super) fn call(path: &str) -> Vec<u8> {
 
 /// A TLS connection to the node, without a word of HTTP/2 on it.
 pub(super) async fn connect(node: &Node, from: &str) -> std::io::Result<TlsStream<TcpStream>> {
+    let authority = CaSource::Pem(node.authority.clone().into_bytes());
+    connect_to(node.running.address(), &authority, from).await
+}
+
+pub(super) async fn connect_to(
+    address: SocketAddr,
+    authority: &CaSource,
+    from: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(format!("{from}:0").parse().unwrap())?;
-    let stream = socket.connect(node.running.address()).await?;
-    let authority = CaSource::Pem(node.authority.clone().into_bytes());
-    let config = client_config(Some(&authority)).unwrap();
+    let stream = socket.connect(address).await?;
+    let config = client_config(Some(authority)).unwrap();
     let name = "127.0.0.1".try_into().unwrap();
     TlsConnector::from(Arc::clone(&config))
         .connect(name, stream)
@@ -105,7 +114,10 @@ pub(super) struct Raw {
 
 impl Raw {
     pub(super) async fn open(node: &Node) -> Self {
-        let mut stream = connect(node, "127.0.0.1").await.unwrap();
+        Self::begin(connect(node, "127.0.0.1").await.unwrap()).await
+    }
+
+    pub(super) async fn begin(mut stream: TlsStream<TcpStream>) -> Self {
         let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         hello.extend(Frame::new(SETTINGS, 0, 0, &[]).bytes());
         stream.write_all(&hello).await.unwrap();

@@ -1,0 +1,126 @@
+//! The agent as a process: what an attack costs it in memory, and what it does without
+//! descriptors.
+
+use std::net::SocketAddr;
+
+use mcp_identity::{Bundle, CaSource};
+use mcp_proto::v1;
+use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use tokio::net::TcpStream;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
+
+use super::raw::{CONTINUATION, Frame, HEADERS, Raw, call, connect_to, fields};
+use super::within;
+use crate::commands::{Place, Server};
+use crate::support::Bearer;
+
+/// A server of the binary, and how to reach it.
+struct Attacked {
+    server: Server,
+    pid: Pid,
+    address: SocketAddr,
+    bundle: Bundle,
+    _place: Place,
+}
+
+impl Attacked {
+    fn start() -> Self {
+        let place = Place::made(&[]);
+        let mut server = Server::start(&place, "info");
+        let serving = server.until("serving");
+        Self {
+            pid: server.pid(),
+            address: serving["address"].as_str().unwrap().parse().unwrap(),
+            bundle: place.bundle("node/rift.bundle"),
+            server,
+            _place: place,
+        }
+    }
+
+    /// The most memory that it ever had, in KiB.
+    fn peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        line.unwrap()
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse()
+            .unwrap()
+    }
+
+    fn descriptors(&self) -> u64 {
+        let path = format!("/proc/{}/fd", self.pid.as_raw_nonzero());
+        std::fs::read_dir(path).unwrap().count() as u64
+    }
+
+    async fn assert_serves(&self) {
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(&self.bundle.ca_cert_pem))
+            .domain_name("127.0.0.1");
+        let endpoint = Endpoint::from_shared(format!("https://{}", self.address)).unwrap();
+        let bearer = Bearer(self.bundle.token.secret().to_owned());
+        let asked = async {
+            let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+            let mut client = McpAgentServiceClient::with_interceptor(channel, bearer);
+            client.list_services(v1::ListServicesRequest {}).await
+        };
+        within("an honest client is served", asked).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn headers_that_never_end_take_no_memory() {
+    let agent = Attacked::start();
+    agent.assert_serves().await;
+    let before = agent.peak();
+    let authority = CaSource::Pem(agent.bundle.ca_cert_pem.clone().into_bytes());
+    let begun = Frame::new(HEADERS, 0, 1, &call("/mcp.v1.McpAgentService/ListServices"));
+    let more = Frame::new(
+        CONTINUATION,
+        0,
+        1,
+        &fields(&[("x", &"a".repeat(100))]).repeat(140),
+    );
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let stream = connect_to(agent.address, &authority, "127.0.0.1")
+            .await
+            .unwrap();
+        let mut raw = Raw::begin(stream).await;
+        let mut taken = raw.send(std::slice::from_ref(&begun)).await;
+        // Two MiB of them, where they are taken.
+        for _ in 0..140 {
+            taken = taken && raw.send(std::slice::from_ref(&more)).await;
+        }
+        held.push(raw);
+    }
+    agent.assert_serves().await;
+    let grown = agent.peak() - before;
+    assert!(grown < 48 * 1024, "by {grown} KiB");
+    drop(held);
+    assert!(agent.server.end(Signal::TERM).success());
+}
+
+#[tokio::test]
+async fn an_agent_without_descriptors_goes_on_and_strangers_give_theirs_back() {
+    let mut agent = Attacked::start();
+    agent.assert_serves().await;
+    let few = Some(agent.descriptors() + 12);
+    let limit = Rlimit {
+        current: few,
+        maximum: few,
+    };
+    prlimit(Some(agent.pid), Resource::Nofile, limit).unwrap();
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.push(TcpStream::connect(agent.address).await.unwrap());
+    }
+    agent.server.until("cannot accept a connection");
+    agent.assert_serves().await;
+    drop(crowd);
+    agent.assert_serves().await;
+    assert!(agent.server.end(Signal::TERM).success());
+}
