@@ -10,7 +10,7 @@ E2E    := --features mcp-e2e/podman,mcp-agent/failpoints
 CHECKED := --workspace --all-targets $(E2E)
 
 .DEFAULT_GOAL := help
-.PHONY: help all build vet fmt lint check test demo bench docs deny proto-lint mcp mcp-agent deps clean
+.PHONY: help all build vet fmt lint check test fuzz demo bench docs deny proto-lint mcp mcp-agent deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: deps ## set up, then every test, end-to-end tests included
 	scripts/tools.sh registry
 	$(CARGO) build --locked $(CHECKED)
 	scripts/run-all-tests.sh --locked --workspace $(E2E)
+
+fuzz: ## set up, then every fuzz target for a minute (FUZZ_SECONDS=60; some only: FUZZ="definition argv")
+	scripts/packages.sh build fuzz
+	scripts/fuzz.sh $(FUZZ)
 
 check: ## the fast loop: format, lints, every test that needs no podman
 	$(CARGO) fmt --all --check

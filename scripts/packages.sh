@@ -2,6 +2,7 @@
 # Installs the system packages that a group of tasks needs and that are missing, saying so first.
 #
 #   scripts/packages.sh build     a C compiler, for the crates that bring C along
+#   scripts/packages.sh fuzz      a C++ compiler, for libFuzzer
 #   scripts/packages.sh podman    podman, its network backend, curl
 #   scripts/packages.sh runc      a second OCI runtime, where the default one cannot run here
 #   scripts/packages.sh lint      shellcheck
@@ -35,6 +36,9 @@ for group in "$@"; do
         fi
         need gcc cc
         [ "${#missing[@]}" -eq 0 ] || missing+=(libc6-dev)
+        ;;
+    fuzz)
+        need g++ c++
         ;;
     podman)
         need podman podman

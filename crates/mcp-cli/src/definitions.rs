@@ -47,7 +47,7 @@ pub(crate) fn rendered(error: &anyhow::Error) -> Option<String> {
 }
 
 /// Without colours: the quoted lines come from a file, and must be escaped as a whole.
-fn render(error: &dyn Diagnostic) -> String {
+pub(crate) fn render(error: &dyn Diagnostic) -> String {
     let handler = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
         .with_links(false)
         // Wrapped, a path breaks at its hyphens and can no longer be copied.

@@ -5,6 +5,7 @@
 //! control characters of our own are taken away by `anstream` where there is no terminal or
 //! `NO_COLOR` is set; those of others never get here unescaped.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -62,11 +63,7 @@ impl Output {
     pub(crate) fn show(self, result: &impl Show) -> io::Result<()> {
         match self.format {
             Format::Table => self.data(&result.text()),
-            Format::Json => {
-                let mut json = serde_json::to_string_pretty(result)?;
-                json.push('\n');
-                self.data(&json)
-            }
+            Format::Json => self.data(&json(result)?),
         }
     }
 
@@ -105,20 +102,7 @@ impl Output {
 
     /// An error with its causes and what to do about it.
     pub(crate) fn error(self, error: &anyhow::Error) {
-        if let Some(rendered) = crate::definitions::rendered(error) {
-            self.talk(&rendered);
-            return;
-        }
-        let mut lines = vec![format!(
-            "{ERROR}error{ERROR:#}: {}",
-            safe(&error.to_string(), "  ")
-        )];
-        let because = |cause: &(dyn std::error::Error + 'static)| {
-            format!("  because: {}", safe(&cause.to_string(), "    "))
-        };
-        lines.extend(error.chain().skip(1).map(because));
-        lines.extend(problem::help_of(error).map(|help| format!("  help: {}", safe(help, "    "))));
-        self.talk(&lines.join("\n"));
+        self.talk(&error_text(error));
     }
 
     /// Whether a person is there to be asked.
@@ -154,6 +138,44 @@ impl Output {
     }
 }
 
+/// An error with its causes and what to do about it, as it is shown.
+pub(crate) fn error_text(error: &anyhow::Error) -> String {
+    if let Some(rendered) = crate::definitions::rendered(error) {
+        return rendered;
+    }
+    let mut lines = vec![format!(
+        "{ERROR}error{ERROR:#}: {}",
+        safe(&error.to_string(), "  ")
+    )];
+    let because = |cause: &(dyn std::error::Error + 'static)| {
+        format!("  because: {}", safe(&cause.to_string(), "    "))
+    };
+    lines.extend(error.chain().skip(1).map(because));
+    lines.extend(problem::help_of(error).map(|help| format!("  help: {}", safe(help, "    "))));
+    lines.join("\n")
+}
+
+/// One document. What a terminal would not show as it is stands escaped in it: JSON itself asks
+/// that only of ASCII's control characters.
+pub(crate) fn json(result: &impl Serialize) -> serde_json::Result<String> {
+    let document = serde_json::to_string_pretty(result)?;
+    let mut shown = String::with_capacity(document.len() + 1);
+    for c in document.chars() {
+        if c == '\n' || !text::is_hostile(c) {
+            shown.push(c);
+        } else {
+            // Outside of strings there are none, and within them this is the same character.
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                // Writing to a string cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+    }
+    shown.push('\n');
+    Ok(shown)
+}
+
 fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
@@ -177,6 +199,22 @@ mod tests {
         for answer in ["", "\n", "n", "no", "yep", "y e s", "\u{1b}y"] {
             assert!(!is_yes(answer), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn a_document_is_the_same_and_cannot_move_the_cursor() {
+        let names = [
+            "plain",
+            "\u{1b}[2J\r\n\u{7f}\u{9b}",
+            "\u{202e}\u{e0041}\u{feff}🦀",
+        ];
+        let shown = json(&names).unwrap();
+        assert!(
+            shown.chars().all(|c| c == '\n' || !text::is_hostile(c)),
+            "{shown:?}"
+        );
+        let read: Vec<String> = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read, names);
     }
 
     #[test]

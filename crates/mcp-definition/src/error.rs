@@ -3,12 +3,11 @@
 //! `Display` is complete by itself (`file:line:column: message`, one line per problem), for output
 //! that is not a terminal; as a [`Diagnostic`] the same error shows the lines with carets.
 
-use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::path::PathBuf;
 
-use mcp_model::text::escape;
+use mcp_model::text::{escape, is_hostile};
 use mcp_model::{ComponentKey, ContainerName, NodeName, ServiceName};
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
@@ -46,19 +45,21 @@ impl Problem {
 /// `text` for a terminal: what could move the cursor or reorder a line is replaced, byte for byte,
 /// so that spans still fit.
 fn harmless(text: &str) -> String {
-    let mut buffer = [0; 4];
-    text.chars()
-        .map(|c| match c {
-            '\n' | '\t' => c,
-            '\r' => ' ',
-            _ if matches!(escape(c.encode_utf8(&mut buffer)), Cow::Borrowed(_)) => c,
-            _ => match c.len_utf8() {
-                1 => '?',
-                2 => '\u{bf}',
-                _ => char::REPLACEMENT_CHARACTER,
-            },
-        })
-        .collect()
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => shown.push(c),
+            '\r' => shown.push(' '),
+            _ if !is_hostile(c) => shown.push(c),
+            _ => shown.push_str(match c.len_utf8() {
+                1 => "?",
+                2 => "\u{bf}",
+                3 => "\u{fffd}",
+                _ => "\u{fffd}?",
+            }),
+        }
+    }
+    shown
 }
 
 /// Why a definition could not be read, used or written.

@@ -3,23 +3,30 @@
 use std::borrow::Cow;
 
 /// Bidirectional controls and other invisible formatting that can make a line read differently
-/// from what it says.
+/// from what it says: what Unicode calls format characters (Cf) and separators (Zl, Zp), and the
+/// fillers that are letters by name and blank to the eye.
 fn is_deceptive(c: char) -> bool {
     matches!(c,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Escapes everything that could move a cursor, end a line or reorder what is read: control
-/// characters (ESC, CR, newline, tab), C1 controls and bidirectional marks. Plain text is
-/// borrowed unchanged.
+/// Whether a character could move a cursor, end a line or reorder what is read: control
+/// characters (ESC, CR, newline, tab), C1 controls and bidirectional or invisible marks.
+pub fn is_hostile(c: char) -> bool {
+    c.is_control() || is_deceptive(c)
+}
+
+/// Escapes everything that [`is_hostile`]. Plain text is borrowed unchanged.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    let hostile = |c: char| c.is_control() || is_deceptive(c);
-    if !text.contains(hostile) {
+    if !text.contains(is_hostile) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if hostile(c) {
+        if is_hostile(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);
@@ -47,11 +54,47 @@ mod tests {
         assert_eq!(escape("a\u{1b}[31m\r\nb"), "a\\u{1b}[31m\\r\\nb");
     }
 
+    /// Every character that can reorder or hide what is read: a line of each kind, told by hand.
+    #[test]
+    fn what_deceives_the_eye_is_escaped() {
+        for deceptive in [
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{206a}',
+            '\u{3164}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0001}',
+            '\u{e0041}',
+        ] {
+            assert_eq!(
+                escape(&format!("a{deceptive}b")),
+                format!("a{}b", deceptive.escape_default()),
+            );
+        }
+        for plain in ["größe ✓", "日本語", "🦀", "नमस्ते", "\u{fffd}"] {
+            assert_eq!(escape(plain), plain);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_control_character_leaves(text in any::<String>()) {
             let safe = escape(&text);
-            prop_assert!(!safe.contains(|c: char| c.is_control() || is_deceptive(c)));
+            prop_assert!(!safe.contains(is_hostile));
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Commands as a person would type them: for `--dry-run` and error texts, secrets masked (S20).
 
-use std::borrow::Cow;
-
 use mcp_model::text;
 
 use crate::argv::Command;
@@ -85,7 +83,7 @@ fn quote(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
-    if matches!(text::escape(word), Cow::Borrowed(_)) {
+    if !word.contains(text::is_hostile) {
         return format!("'{}'", word.replace('\'', r"'\''"));
     }
     let quoted: String = word.chars().map(quote_char).collect();
@@ -94,12 +92,11 @@ fn quote(word: &str) -> String {
 
 /// One character within `$'…'`.
 fn quote_char(c: char) -> String {
-    let deceives = |c: char| matches!(text::escape(c.encode_utf8(&mut [0; 4])), Cow::Owned(_));
     match c {
         '\'' | '\\' => format!("\\{c}"),
         '\n' => r"\n".to_owned(),
         c if c.is_ascii_control() => format!("\\{:03o}", u32::from(c)),
-        c if deceives(c) => format!("\\u{:04x}", u32::from(c)),
+        c if text::is_hostile(c) => format!("\\U{:08x}", u32::from(c)),
         c => c.to_string(),
     }
 }
@@ -160,7 +157,7 @@ mod tests {
     #[test]
     fn a_printed_command_cannot_move_the_cursor() {
         let line = shell_line(&command(&[], &["a\u{1b}[2J\n\u{202e}b\\'"]));
-        assert_eq!(line, r"podman $'a\033[2J\n\u202eb\\\''");
+        assert_eq!(line, r"podman $'a\033[2J\n\U0000202eb\\\''");
     }
 
     proptest! {

@@ -11,12 +11,12 @@ use crate::table::{Look, Table, Value};
 use crate::view::{self, Service};
 
 #[derive(Debug, Serialize)]
-struct List {
-    nodes: Vec<Listed>,
+pub(crate) struct List {
+    pub(crate) nodes: Vec<Listed>,
 }
 
 #[derive(Debug, Serialize)]
-struct Listed {
+pub(crate) struct Listed {
     node: String,
     error: Option<String>,
     services: Vec<Service>,
@@ -34,7 +34,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit> {
 }
 
 impl Listed {
-    fn of(answer: Answer<'_, Vec<mcp_proto::v1::ServiceInfo>>) -> Self {
+    pub(crate) fn of(answer: Answer<'_, Vec<mcp_proto::v1::ServiceInfo>>) -> Self {
         Self {
             node: answer.node.name.to_string(),
             error: answer.error(),

@@ -14,12 +14,12 @@ use crate::table::{Look, Table, Value};
 use crate::view::{self, Component, Foreign, Service};
 
 #[derive(Debug, Serialize)]
-struct Ps {
-    nodes: Vec<Seen>,
+pub(crate) struct Ps {
+    pub(crate) nodes: Vec<Seen>,
 }
 
 #[derive(Debug, Serialize)]
-struct Seen {
+pub(crate) struct Seen {
     node: String,
     error: Option<String>,
     /// When the look at the runtime began.
@@ -58,7 +58,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit> {
 }
 
 impl Seen {
-    fn of(answer: Answer<'_, LiveCheckResponse>) -> Self {
+    pub(crate) fn of(answer: Answer<'_, LiveCheckResponse>) -> Self {
         let error = answer.error();
         let wire = answer.result.unwrap_or_default();
         Self {

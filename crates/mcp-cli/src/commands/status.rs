@@ -17,7 +17,7 @@ use crate::view::{self, Drift, Event, Flapping, Foreign, Service, Source};
 
 /// What all nodes answered.
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(crate) struct Status {
     /// Whether any node reports drift.
     pub(super) drift: bool,
     /// Whether anything could not be observed.
@@ -27,7 +27,7 @@ pub(super) struct Status {
 
 /// What one node answered.
 #[derive(Debug, Serialize)]
-pub(super) struct View {
+pub(crate) struct View {
     pub(super) node: String,
     pub(super) error: Option<String>,
     /// When the last complete look at the runtime began.
@@ -67,11 +67,7 @@ pub(crate) async fn run(context: &Context, args: args::Status) -> Result<Exit> {
             .help("mcp list shows what there is")
             .into());
     }
-    let status = Status {
-        drift: nodes.iter().any(|node| !node.drift.is_empty()),
-        unknown: nodes.iter().any(View::has_unknown),
-        nodes,
-    };
+    let status = Status::of(nodes);
     context.out.show(&status)?;
     Ok(exit(&status, complete, args.exit_code))
 }
@@ -96,8 +92,18 @@ fn exit(status: &Status, complete: bool, wanted: bool) -> Exit {
     }
 }
 
+impl Status {
+    pub(crate) fn of(nodes: Vec<View>) -> Self {
+        Self {
+            drift: nodes.iter().any(|node| !node.drift.is_empty()),
+            unknown: nodes.iter().any(View::has_unknown),
+            nodes,
+        }
+    }
+}
+
 impl View {
-    fn of(answer: Answer<'_, Option<GetServiceStatusResponse>>) -> Option<Self> {
+    pub(crate) fn of(answer: Answer<'_, Option<GetServiceStatusResponse>>) -> Option<Self> {
         let error = answer.error();
         let wire = match answer.result {
             Ok(None) => return None,

@@ -12,7 +12,8 @@ pub(super) fn refuse<T>(what: &'static str, text: &str, why: &'static str) -> Re
     Err(SpecError::Value { what, text, why })
 }
 
-/// A value that is passed behind a `--flag=`: no control characters, and it does not begin with `-`.
+/// A value that is passed behind a `--flag=`: nothing that a terminal would not show as it is, and
+/// it does not begin with `-`.
 pub(super) fn plain<'a>(what: &'static str, text: &'a str) -> Result<&'a str, SpecError> {
     if text.is_empty() {
         return refuse(what, text, "it is empty");
@@ -23,8 +24,8 @@ pub(super) fn plain<'a>(what: &'static str, text: &'a str) -> Result<&'a str, Sp
     if text.len() > MAX_VALUE {
         return refuse(what, text, "it is too long");
     }
-    if text.chars().any(char::is_control) {
-        return refuse(what, text, "it holds a control character");
+    if text.contains(crate::text::is_hostile) {
+        return refuse(what, text, "it holds a control or an invisible character");
     }
     Ok(text)
 }

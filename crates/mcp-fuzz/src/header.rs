@@ -1,0 +1,28 @@
+//! The `authorization` header.
+
+use mcp_identity::bearer;
+use mcp_identity::token::MAX_TOKEN;
+
+/// Any bytes as the header's value: a token is all of what follows the scheme, or there is none.
+pub(crate) fn check(data: &[u8]) {
+    match bearer(data) {
+        Ok(token) => {
+            assert!((1..=MAX_TOKEN).contains(&token.len()));
+            let charset = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+            assert!(token.bytes().all(charset), "{token:?}");
+            assert!(data[..7].eq_ignore_ascii_case(b"Bearer "));
+            assert_eq!(&data[7..], token.as_bytes());
+        }
+        Err(error) => check_silence(data, &error.to_string()),
+    }
+}
+
+/// A refusal does not repeat what was refused: it may be most of a secret.
+fn check_silence(data: &[u8], words: &str) {
+    const LONG_ENOUGH: usize = 32;
+    if let Ok(value) = std::str::from_utf8(data)
+        && value.len() >= LONG_ENOUGH
+    {
+        assert!(!words.contains(value), "the refusal holds the header");
+    }
+}
