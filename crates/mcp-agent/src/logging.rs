@@ -1,5 +1,7 @@
 //! The log: for people on a terminal, JSON otherwise.
 
+mod lines;
+
 use std::io::IsTerminal as _;
 
 use mcp_config::agent::{Log, LogFormat, LogLevel};
@@ -9,19 +11,17 @@ use tracing_subscriber::fmt::SubscriberBuilder;
 
 use crate::gate::AUDIT_TARGET;
 
-/// Sends log records to standard error, as configured.
+/// Sends log records to standard error, as configured. Each is one line, and nothing in it that
+/// came from elsewhere can end it, move a cursor or hide a part of it.
 pub fn start(log: &Log) -> anyhow::Result<()> {
+    let human = is_human(log.format);
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let styled = human && colour;
     let builder = SubscriberBuilder::default()
-        .with_writer(std::io::stderr)
+        .with_writer(move || lines::Lines::new(std::io::stderr(), styled))
         .with_env_filter(filter(log.level));
-    let human = match log.format {
-        LogFormat::Human => true,
-        LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-    };
     let started = if human {
-        let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        builder.with_ansi(colour).try_init()
+        builder.with_ansi(styled).try_init()
     } else {
         builder
             .json()
@@ -31,6 +31,14 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
             .try_init()
     };
     started.map_err(|source| anyhow::anyhow!("cannot start the log: {source}"))
+}
+
+fn is_human(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    }
 }
 
 /// The configured level, and the audit log whatever that level is (S42).

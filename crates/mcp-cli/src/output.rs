@@ -5,7 +5,6 @@
 //! control characters of our own are taken away by `anstream` where there is no terminal or
 //! `NO_COLOR` is set; those of others never get here unescaped.
 
-use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -165,11 +164,7 @@ pub(crate) fn json(result: &impl Serialize) -> serde_json::Result<String> {
             shown.push(c);
         } else {
             // Outside of strings there are none, and within them this is the same character.
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                // Writing to a string cannot fail.
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
+            text::push_json_escape(c, &mut shown);
         }
     }
     shown.push('\n');

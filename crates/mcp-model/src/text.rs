@@ -1,6 +1,7 @@
 //! Text that came from elsewhere, made safe to show.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Bidirectional controls and other invisible formatting that can make a line read differently
 /// from what it says: what Unicode calls format characters (Cf) and separators (Zl, Zp), and the
@@ -33,6 +34,16 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(safe)
+}
+
+/// Appends a character as JSON writes it in a string where it must not stand as it is: `\u` and
+/// four hex digits, twice for what is beyond the first plane.
+pub fn push_json_escape(c: char, into: &mut String) {
+    let mut units = [0; 2];
+    for unit in c.encode_utf16(&mut units) {
+        // Writing to a string cannot fail.
+        let _ = write!(into, "\\u{unit:04x}");
+    }
 }
 
 /// The first `limit` characters, with an ellipsis where something was cut.

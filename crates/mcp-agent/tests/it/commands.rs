@@ -369,3 +369,45 @@ fn a_configuration_that_cannot_be_used_is_refused_with_its_place() {
         text(&refused.stderr)
     );
 }
+
+/// The same bound, held by the kernel, as for the CLI's files.
+#[test]
+fn a_configuration_that_would_blow_up_is_refused_within_a_bound_of_memory() {
+    let place = Place::new();
+    let write = |name: &str, text: String| {
+        std::fs::write(place.path(name), text).unwrap();
+        place.path(name)
+    };
+    let endless = place.path("endless");
+    std::os::unix::fs::symlink("/dev/zero", &endless).unwrap();
+    let wide = "[],".repeat(20_000_000);
+    for (bomb, word) in [
+        (write("large", format!("a = [{wide}]")), "too large"),
+        (endless, "too large"),
+        (write("brackets", "[".repeat(20_000)), ":1:"),
+        (
+            write("dots", format!("{}a = 1", "a.".repeat(500_000))),
+            ":1:",
+        ),
+        (
+            write("dense", format!("a = [{}]", &wide[..1_000_000])),
+            ":1:",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", "ulimit -d 196608 && exec \"$@\"", "sh"])
+            .args([env!("CARGO_BIN_EXE_mcp-agent"), "check-config", "--config"])
+            .arg(&bomb)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{}: {said:.600}",
+            bomb.display()
+        );
+        assert!(said.contains(word), "{}: {said:.600}", bomb.display());
+    }
+}

@@ -6,6 +6,7 @@ mod authentication;
 mod commands;
 mod doors;
 mod gate;
+mod hostile;
 mod intent;
 mod lifecycle;
 mod plan;

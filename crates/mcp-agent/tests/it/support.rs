@@ -125,7 +125,7 @@ impl Node {
         ] {
             fake.add_image(&image.parse().unwrap());
         }
-        let mut node = Self {
+        let node = Self {
             fake,
             running,
             config,
@@ -133,8 +133,31 @@ impl Node {
             authority,
             token: String::new(),
         };
-        node.token = node.issue("alice", "admin", Duration::from_hours(1)).await;
-        node
+        node.with_token().await
+    }
+
+    /// A node over the podman that its settings name; nobody asks the fake.
+    pub(crate) async fn over_podman(adjust: impl FnOnce(&mut AgentConfig, &Path)) -> Self {
+        let dir = Arc::new(tempfile::tempdir().unwrap());
+        let (mut config, authority) = configure(dir.path());
+        adjust(&mut config, dir.path());
+        let opened = Opened::open(config.clone()).await.unwrap();
+        let fake = Fake::new(now(), opened.instance());
+        let world = opened.podman().await;
+        let node = Self {
+            fake,
+            running: opened.start(world).await.unwrap(),
+            config,
+            dir,
+            authority,
+            token: String::new(),
+        };
+        node.with_token().await
+    }
+
+    async fn with_token(mut self) -> Self {
+        self.token = self.issue("alice", "admin", Duration::from_hours(1)).await;
+        self
     }
 
     /// Ends the agent and starts another on the same node; the runtime goes on.

@@ -1,5 +1,6 @@
 //! The real binary against agents that are doubles behind real TLS.
 
+mod bombs;
 mod connect;
 mod deploy;
 mod double;
