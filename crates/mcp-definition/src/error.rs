@@ -138,6 +138,21 @@ pub struct Collision {
     pub second_path: PathBuf,
 }
 
+/// Longest line that is quoted, in bytes: a caret under a longer one points at nothing that can be
+/// seen, and a file of one line would be quoted whole.
+const LONGEST_LINE: usize = 512;
+
+/// Whether the lines with problems, and those around them that are quoted too, are short enough.
+fn can_be_quoted(text: &str, problems: &[Problem]) -> bool {
+    let is_near = |line: usize| {
+        problems
+            .iter()
+            .any(|problem| problem.line.abs_diff(line) <= 1)
+    };
+    let mut lines = text.split('\n').enumerate();
+    lines.all(|(index, line)| line.len() <= LONGEST_LINE || !is_near(index + 1))
+}
+
 /// Most problems of one file that are told.
 const MAX_PROBLEMS: usize = 20;
 
@@ -198,7 +213,9 @@ impl Diagnostic for DefinitionError {
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
         match self {
-            Self::Invalid { text, .. } => Some(text),
+            Self::Invalid { text, problems, .. } if can_be_quoted(text.inner(), problems) => {
+                Some(text)
+            }
             _ => None,
         }
     }

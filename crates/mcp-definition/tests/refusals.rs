@@ -239,3 +239,16 @@ fn a_file_over_the_limit_is_refused_unread() {
     std::fs::write(&path, padded).unwrap();
     assert!(load(&path).is_ok());
 }
+
+#[test]
+fn a_line_too_long_to_be_seen_is_not_quoted() {
+    use miette::Diagnostic as _;
+    let short = parse("name = 1\n", "a.toml").unwrap_err();
+    assert!(short.source_code().is_some());
+    let long = parse(&"[".repeat(20_000), "a.toml").unwrap_err();
+    assert!(long.source_code().is_none());
+    assert!(long.to_string().starts_with("a.toml:1:"), "{long}");
+    let elsewhere = format!("name = 1\n\n\n# {}\n", "x".repeat(20_000));
+    let elsewhere = parse(&elsewhere, "a.toml").unwrap_err();
+    assert!(elsewhere.source_code().is_some());
+}

@@ -10,6 +10,9 @@ use crate::grammar;
 
 const NAME: &str = "fuzz.toml";
 
+/// What a person may be shown of one file, in bytes: twenty problems with three short lines each.
+const MOST_SHOWN: usize = 64 * 1024;
+
 /// Any bytes as a definition file.
 pub(crate) fn check(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
@@ -57,5 +60,7 @@ fn check_refused(text: &str, error: &DefinitionError) {
         grammar::assert_plain(&problem.to_string());
     }
     grammar::assert_lines_plain(&error.to_string());
-    grammar::assert_lines_plain(&mcp_cli::shown::definition_error(error));
+    let shown = mcp_cli::shown::definition_error(error);
+    grammar::assert_lines_plain(&shown);
+    assert!(shown.len() <= MOST_SHOWN, "{} bytes are shown", shown.len());
 }
