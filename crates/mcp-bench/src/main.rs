@@ -16,6 +16,7 @@ mod deaths;
 mod deploys;
 mod flaps;
 mod fleet;
+mod hung;
 mod idle;
 mod large;
 mod procs;
@@ -38,12 +39,13 @@ use report::{Row, say};
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// All of them, in the order of the table.
-const MEASURES: [(&str, Measure); 6] = [
+const MEASURES: [(&str, Measure); 7] = [
     ("deploy", deploys::measure),
     ("death", deaths::measure),
     ("large", large::measure),
     ("queue", work_queue::measure),
     ("flaps", flaps::measure),
+    ("hung", hung::measure),
     ("idle", idle::measure),
 ];
 

@@ -17,6 +17,11 @@ impl Samples {
         self.add(time.as_secs_f64() * 1e3);
     }
 
+    /// All of them.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().copied()
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()

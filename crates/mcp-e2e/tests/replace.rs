@@ -75,6 +75,56 @@ fn the_old_container_is_back_when_the_new_ones_port_is_taken() {
 }
 
 #[test]
+fn the_old_container_is_back_when_the_new_one_cannot_be_started() {
+    let stage = Stage::deployed();
+    let web = Component::new("web", "localhost/hello:v2").port(stage.port);
+    stage.define(web.line("user = \"nobody-of-this-name\""));
+    stage.deploy_fails("nobody-of-this-name");
+}
+
+#[test]
+fn a_first_container_that_cannot_be_started_is_named_with_the_cause() {
+    let stage = Stage::deployed();
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a port");
+    let port = taken.local_addr().expect("it is bound").port();
+    for (name, component, cause) in [
+        (
+            "port",
+            Component::new("web", "localhost/hello:v1").port(port),
+            "address already in use",
+        ),
+        (
+            "image",
+            Component::new("web", "localhost/none:v1"),
+            "localhost/none:v1",
+        ),
+        (
+            "start",
+            Component::new("web", "localhost/hello:v1").line("user = \"nobody-of-this-name\""),
+            "nobody-of-this-name",
+        ),
+    ] {
+        stage
+            .workstation
+            .define(name, &definition(name, "rift", &[component]));
+        let said = stage.workstation.mcp(&["deploy", name]).refused(1);
+        assert!(said.contains(cause), "{name}: {said}");
+        assert_ne!(
+            stage
+                .agent
+                .podman()
+                .status(&format!("{name}-web"))
+                .as_deref(),
+            Some("running")
+        );
+    }
+    assert_eq!(
+        stage.agent.podman().status("hello-web").as_deref(),
+        Some("running")
+    );
+}
+
+#[test]
 fn a_spec_that_did_not_come_up_is_not_what_start_brings_back() {
     let stage = Stage::deployed();
     let web = Component::new("web", "localhost/hello:v2").port(stage.port);
