@@ -79,6 +79,16 @@ pub(crate) struct Flapping {
     pub(crate) incident_id: String,
 }
 
+/// Something that stands about a node as a whole.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Incident {
+    pub(crate) incident_id: String,
+    /// `outage` or `reboot`.
+    pub(crate) kind: String,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) cause: String,
+}
+
 /// A change of an observed state.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Event {
@@ -205,6 +215,17 @@ impl From<v1::FlappingInfo> for Flapping {
             since: timestamp(wire.since.as_ref()),
             cause: wire.cause,
             incident_id: wire.incident_id,
+        }
+    }
+}
+
+impl From<v1::IncidentInfo> for Incident {
+    fn from(wire: v1::IncidentInfo) -> Self {
+        Self {
+            since: timestamp(wire.opened.as_ref()),
+            incident_id: wire.id,
+            kind: wire.kind,
+            cause: wire.cause,
         }
     }
 }

@@ -107,6 +107,19 @@ impl SourceAges {
     }
 }
 
+impl SourceAges {
+    /// Whether somebody hears of incidents. Shown only where nobody does.
+    fn alerts(&self) -> Option<v1::SourceHealth> {
+        let delivery = self.view.borrow().delivery.clone();
+        Some(v1::SourceHealth {
+            name: "alerts".to_owned(),
+            healthy: false,
+            last_seen: delivery.sent.map(|at| stamp_to_wire(at.wall)),
+            detail: delivery.failure?,
+        })
+    }
+}
+
 impl Sources for SourceAges {
     fn health(&self) -> Vec<v1::SourceHealth> {
         let now = self.clock.now().wall;
@@ -115,6 +128,7 @@ impl Sources for SourceAges {
             stamp_to_wire(Stamp::from_millis(now.as_millis().saturating_sub(ago)))
         };
         let mut sources = vec![self.listing()];
+        sources.extend(self.alerts());
         let map = self
             .hints
             .as_ref()

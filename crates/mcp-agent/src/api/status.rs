@@ -91,6 +91,11 @@ impl StatusApi {
             services: seen(&services, &view, failed.as_deref()),
             drift: drift(&view, name.as_ref()),
             flapping: flapping(&view, name.as_ref()),
+            incidents: view
+                .node
+                .iter()
+                .map(|incident| info::incident_info(incident, None))
+                .collect(),
             recent_events: events.iter().map(info::event_info).collect(),
             observed_at: view.observed_at.map(|at| stamp_to_wire(at.wall)),
             observation_error: observation_error(failed, &view),

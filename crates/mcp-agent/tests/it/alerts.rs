@@ -251,3 +251,58 @@ async fn at_most_four_commands_run_at_once() {
     }
     assert_eq!(entered(&script), 10);
 }
+
+/// How many dead children of this process nobody has reaped, among those of these ids.
+fn zombies(pids: &[String]) -> usize {
+    let own = format!("Z {} ", std::process::id());
+    let is_zombie = |pid: &&String| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        stat.unwrap_or_default()
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(&own))
+    };
+    pids.iter().filter(is_zombie).count()
+}
+
+#[tokio::test]
+async fn a_grandchild_that_left_the_group_holds_nobody_up() {
+    // In a session of its own, forked twice, and it keeps both outputs open.
+    let script = Script::new(
+        "setsid sh -c 'sleep 1000 & echo $! > '$OUT'/far.tmp; mv '$OUT'/far.tmp '$OUT'/far' &\n\
+         while [ ! -e $OUT/far ]; do sleep 0.01; done\necho $$ > $OUT/leader\nexit 0",
+    );
+    script.command.deliver(&alert()).await.unwrap();
+    // It is not ours to end: whoever leaves the group on purpose is the operator's daemon.
+    let far = script.read("far");
+    assert!(is_alive(&far), "the answer did not wait for it");
+    let pid = rustix::process::Pid::from_raw(far.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    assert_eq!(zombies(&[script.read("leader"), far]), 0);
+}
+
+#[tokio::test]
+async fn a_command_that_dies_is_a_failure_that_names_the_signal_and_leaves_no_zombie() {
+    let script = Script::new("echo $$ >> $OUT/pids; echo 'last words'; kill -SEGV $$");
+    for _ in 0..5 {
+        let failure = script.command.deliver(&alert()).await.unwrap_err();
+        assert!(failure.0.contains("signal: 11"), "{failure}");
+    }
+    let pids: Vec<String> = script.read("pids").lines().map(str::to_owned).collect();
+    assert_eq!((pids.len(), zombies(&pids)), (5, 0));
+}
+
+#[tokio::test]
+async fn a_command_that_closes_its_outputs_and_hangs_is_killed_at_the_deadline() {
+    let script = Script::new(
+        "exec >&- 2>&-\necho $$ > $OUT/leader.tmp\nmv $OUT/leader.tmp $OUT/leader\nsleep 1000",
+    );
+    let command = script.command.clone();
+    let mut delivering = JoinSet::from_iter([async move { command.deliver(&alert()).await }]);
+    while !script.path("leader").exists() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    let failure = delivering.join_next().await.unwrap().unwrap().unwrap_err();
+    assert!(failure.0.contains("killed after 10 s"), "{failure}");
+    assert_eq!(zombies(&[script.read("leader")]), 0);
+}

@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::fleet::{Answer, ask, report_silent};
 use crate::human::{age, timestamp};
 use crate::problem::{Exit, Problem};
-use crate::view::{self, Drift, Event, Flapping, Foreign, Service, Source};
+use crate::view::{self, Drift, Event, Flapping, Foreign, Incident, Service, Source};
 
 /// What all nodes answered.
 #[derive(Debug, Serialize)]
@@ -42,6 +42,8 @@ pub(crate) struct View {
     pub(super) drift: Vec<Drift>,
     /// What changes its state too often, whether it is as wanted just now or not.
     pub(super) flapping: Vec<Flapping>,
+    /// What stands about the node as a whole.
+    pub(super) incidents: Vec<Incident>,
     pub(super) recent_events: Vec<Event>,
     pub(super) foreign: Vec<Foreign>,
     /// How many foreign containers there are beside those shown.
@@ -123,6 +125,7 @@ impl View {
             services: view::all(wire.services),
             drift: view::all(wire.drift),
             flapping: view::all(wire.flapping),
+            incidents: view::all(wire.incidents),
             recent_events: view::all(wire.recent_events),
             foreign: view::all(wire.foreign),
             foreign_omitted: wire.foreign_omitted,

@@ -19,6 +19,7 @@ impl Show for Status {
     fn text(&self) -> String {
         let sections = [
             self.views(),
+            self.incidents(),
             self.states(),
             self.verdict(),
             self.flapping(),
@@ -45,6 +46,25 @@ impl Status {
             .filter(|node| node.error.is_none())
             .map(view_lines);
         lines.collect::<String>() + "\n"
+    }
+
+    /// What stands about whole nodes comes first: it explains the rest.
+    fn incidents(&self) -> String {
+        let mut table = Table::new(&["[NODE]", "INCIDENT", "SINCE", "WHY"]);
+        for (name, node) in self.named() {
+            for incident in &node.incidents {
+                table.row([
+                    name.into(),
+                    Value::new(&incident.kind, Look::Bad),
+                    ago(node.now(), incident.since).into(),
+                    incident.cause.as_str().into(),
+                ]);
+            }
+        }
+        if table.is_empty() {
+            return String::new();
+        }
+        format!("{ALARM}NODE{ALARM:#}\n{}\n", table.render())
     }
 
     fn states(&self) -> String {

@@ -105,6 +105,25 @@ async fn without_drift_it_says_so() {
 }
 
 #[tokio::test]
+async fn what_stands_about_the_node_is_told_before_its_components() {
+    let world = World::new();
+    let mut status = healthy();
+    status.incidents.push(mcp_proto::v1::IncidentInfo {
+        id: "node.reboot.1".to_owned(),
+        kind: "reboot".to_owned(),
+        cause: "the node was rebooted and 1 component did not come back: shop/\u{1b}web".to_owned(),
+        ..Default::default()
+    });
+    world.node("rift", script(status)).await;
+    let run = world.mcp(&["status"]).await.expect(0);
+    let told = run.stdout.find("did not come back: shop/\\u{1b}web");
+    let states = run.stdout.find("DESIRED");
+    assert!(told.is_some() && told < states, "{}", run.stdout);
+    let json = world.mcp(&["status", "--output", "json"]).await.expect(0);
+    assert!(json.stdout.contains("node.reboot.1"), "{}", json.stdout);
+}
+
+#[tokio::test]
 async fn what_flaps_is_told_even_while_it_is_as_wanted() {
     let world = World::new();
     let mut status = healthy();

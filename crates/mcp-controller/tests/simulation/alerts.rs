@@ -261,3 +261,65 @@ async fn silence_about_closings_can_be_asked_for() {
     seconds(300).await;
     assert_eq!(sim.told(), [drift(Opened)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_command_ran_and_was_not_marked_is_sent_again_under_its_id() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    *sim.scribe.lingers.lock().unwrap() = Some(Duration::from_secs(5));
+    sim.fake.kill("shop-web", 137);
+    sim.until_told(1).await;
+    sim.kill_agent().await;
+    *sim.scribe.lingers.lock().unwrap() = None;
+    sim.start_agent();
+    sim.until_told(2).await;
+    seconds(3600).await;
+    assert_eq!(sim.told(), [drift(Opened), drift(Opened)]);
+    let told = sim.scribe.told.lock().unwrap();
+    assert_eq!(told[0], told[1], "the same message, under the same id");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_until_its_opening_was_sent_and_holds_up_nobody_else() {
+    let mut sim = Sim::new();
+    let wanted = [("web", "v1", "no"), ("api", "v1", "no")];
+    sim.deploy(service("shop", &wanted)).await;
+    *sim.scribe.lingers.lock().unwrap() = Some(Duration::from_secs(8));
+    *sim.scribe.fails_about.lock().unwrap() = Some("shop/web".to_owned());
+    sim.fake.kill("shop-web", 1);
+    sim.until_told(1).await;
+    sim.fake.start_by_hand("shop-web");
+    seconds(1).await;
+    sim.fake.kill("shop-api", 1);
+    sim.until_told(2).await;
+    // The opening failed for the first time after 8 s, and is tried again after 5 more.
+    seconds(9).await;
+    let api = |event| (event, "drift shop/api".to_owned());
+    assert_eq!(sim.told(), [drift(Opened), api(Opened)]);
+    *sim.scribe.fails_about.lock().unwrap() = None;
+    sim.until_told(4).await;
+    assert_eq!(sim.told()[2..], [drift(Opened), drift(Closed)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_fails_is_tried_three_times_and_then_shown_as_given_up() {
+    let mut sim = Sim::new();
+    let wanted = [("web", "v1", "no"), ("api", "v1", "no")];
+    sim.deploy(service("shop", &wanted)).await;
+    *sim.scribe.fails_about.lock().unwrap() = Some("shop/web".to_owned());
+    sim.fake.kill("shop-web", 1);
+    seconds(3600).await;
+    assert_eq!(sim.told(), vec![drift(Opened); 3]);
+    let failure = sim.handle.seen().delivery.failure.clone();
+    assert_eq!(failure.as_deref(), Some("exit status: 3"));
+    let waiting = sim.store.database.lock().unwrap().undelivered(9).unwrap();
+    assert_eq!(waiting, []);
+    sim.fake.kill("shop-api", 1);
+    sim.until_told(4).await;
+    seconds(1).await;
+    let delivery = sim.handle.seen().delivery.clone();
+    assert!(
+        delivery.failure.is_none() && delivery.sent.is_some(),
+        "{delivery:?}"
+    );
+}

@@ -243,6 +243,10 @@ impl Runtime for SimRuntime {
 pub(crate) struct Scribe {
     pub(crate) told: Arc<Mutex<Vec<Alert>>>,
     pub(crate) hangs: Arc<Mutex<Option<Duration>>>,
+    /// Messages about this fail.
+    pub(crate) fails_about: Arc<Mutex<Option<String>>>,
+    /// Tells, and then takes so long to end.
+    pub(crate) lingers: Arc<Mutex<Option<Duration>>>,
 }
 
 #[async_trait]
@@ -254,6 +258,14 @@ impl AlertSink for Scribe {
             return Err(Failure("the alert command did not end".into()));
         }
         self.told.lock().unwrap().push(alert.clone());
+        let lingers = *self.lingers.lock().unwrap();
+        if let Some(time) = lingers {
+            pass(time).await;
+        }
+        let fails = self.fails_about.lock().unwrap().clone();
+        if fails.is_some_and(|about| about == alert.scope.to_string()) {
+            return Err(Failure("exit status: 3".into()));
+        }
         Ok(())
     }
 }
