@@ -7,4 +7,5 @@ mod hints;
 mod node;
 mod operations;
 mod replacement;
+mod storm;
 mod world;
