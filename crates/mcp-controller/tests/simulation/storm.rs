@@ -10,7 +10,7 @@ use mcp_runtime::Call;
 use crate::world::{Sim, pass, seconds, service};
 
 /// What a look costs right after a death.
-const LOOK: Duration = Duration::from_millis(82);
+const LOOK: Duration = Duration::from_millis(83);
 
 #[tokio::test(start_paused = true)]
 async fn a_thousand_flips_a_second_are_coalesced_told_once_and_counted() {
@@ -31,7 +31,7 @@ async fn a_thousand_flips_a_second_are_coalesced_told_once_and_counted() {
         .iter()
         .filter(|call| call.call == Call::Inspect)
         .count();
-    assert!(looks <= 60_000 / 82 + 10, "one after the other: {looks}");
+    assert!(looks <= 60_000 / 83 + 10, "one after the other: {looks}");
     let flapping = |event| (event, "flapping shop/web".to_owned());
     assert!(sim.told().contains(&flapping(AlertEvent::Opened)));
     assert!(sim.told().len() <= 3, "{:?}", sim.told());
