@@ -19,7 +19,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::context::Context;
 use crate::problem::Problem;
@@ -237,6 +237,23 @@ impl Agent {
         let mut client = self.client();
         let answer = client.list_operations(self.request(request)).await?;
         Ok(answer.into_inner().operations)
+    }
+
+    /// What happens, from after `cursor` on; with 0, first everything that is so. Only its beginning
+    /// is waited for: it has no end of its own.
+    pub(crate) async fn watch(
+        &self,
+        service: &str,
+        cursor: u64,
+    ) -> Result<Streaming<v1::WatchResponse>, Status> {
+        let mut client = self.client();
+        let request = v1::WatchRequest {
+            service: service.to_owned(),
+            cursor,
+        };
+        let late = |_| Status::deadline_exceeded("the stream did not begin");
+        let begun = tokio::time::timeout(self.read_timeout, client.watch(request)).await;
+        Ok(begun.map_err(late).flatten()?.into_inner())
     }
 
     /// The request with the time that we wait for its answer, so that the agent can say what it

@@ -247,6 +247,9 @@ pub(crate) struct Status {
     /// Let the agents look at the runtime first
     #[arg(long)]
     pub(crate) live: bool,
+    /// Go on showing what changes, until it is interrupted
+    #[arg(short, long, conflicts_with_all = ["exit_code", "live"])]
+    pub(crate) watch: bool,
     /// End with 3 when there is drift, and with 1 when something is unknown
     #[arg(long)]
     pub(crate) exit_code: bool,

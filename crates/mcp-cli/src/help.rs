@@ -65,11 +65,15 @@ Example:
   mcp ps --node rift";
 
 pub(crate) const STATUS_EXAMPLE: &str = "\
-Answers come from what the agents last saw; --live makes them look first.
+Answers come from what the agents last saw; --live makes them look first. With --watch the table is
+drawn again whenever something changes; where there is no terminal, each change is a line, and with
+--output json an object on a line of its own. A node that goes away is connected to again.
 
 Examples:
   mcp status
   mcp status hello --live
+  mcp status --watch
+  mcp status --watch --output json | jq -c .type
   mcp status --exit-code   for scripts: 3 means drift, 1 that something is unknown";
 
 pub(crate) const LOGIN_EXAMPLE: &str = "\

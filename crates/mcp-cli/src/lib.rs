@@ -12,6 +12,7 @@ mod context;
 mod definitions;
 mod dial;
 mod fleet;
+mod follow;
 mod help;
 mod human;
 mod operation;

@@ -3,21 +3,26 @@
 //! The operation belongs to the agent from the moment that it is accepted: when the waiting ends
 //! early, the operation goes on, and what is said here is its id (S18).
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures::StreamExt as _;
 use mcp_model::OperationId;
+use mcp_proto::v1::watch_response::Change;
 use mcp_proto::v1::{ComponentResult, OperationInfo};
 use rand::Rng;
 use serde::Serialize;
-use tonic::{Request, Response, Status};
+use tokio::time::Instant;
+use tonic::{Code, Request, Response, Status};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Client};
 use crate::context::Context;
+use crate::follow::{News, Pause, follow};
 use crate::output::Output;
 use crate::problem::{Exit, Problem};
 use crate::progress::Progress;
-use crate::status::{explain, is_unanswered, left_because};
+use crate::status::{explain, is_lost, is_unanswered, left_because, words};
 use crate::table::{Look, Table, Value};
 use crate::view::{self, Outcome};
 
@@ -45,6 +50,12 @@ impl Pace {
 
 /// An answer that comes at the last moment shall win over our own clock.
 const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a node may be out of reach until the waiting for an operation on it ends.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// After how long waiting for a turn is worth a word: what begins at once needs none.
+pub(crate) const LONG: Duration = Duration::from_secs(2);
 
 /// How long to ask what became of an operation that was left.
 const PARTING: Duration = Duration::from_secs(2);
@@ -78,6 +89,7 @@ impl<T> Ended<T> {
 pub(crate) struct Asked<'a> {
     pub(crate) agent: &'a Agent,
     pub(crate) id: &'a OperationId,
+    pub(crate) service: &'a str,
     pub(crate) tried: &'a str,
 }
 
@@ -103,7 +115,8 @@ pub(crate) fn request<T>(context: &Context, message: T) -> Request<T> {
     request
 }
 
-/// Waits for `call`, telling meanwhile what the operation does.
+/// Waits for the answer to `call`, telling meanwhile what the operation does. A call that breaks off
+/// is made again over a new connection: the same id attaches to what is there.
 ///
 /// # Errors
 ///
@@ -111,12 +124,12 @@ pub(crate) fn request<T>(context: &Context, message: T) -> Request<T> {
 pub(crate) async fn wait<T>(
     context: &Context,
     asked: Asked<'_>,
-    call: impl Future<Output = Result<Response<T>, Status>>,
+    call: impl AsyncFn(Client) -> Result<Response<T>, Status>,
 ) -> Result<Ended<T>> {
     let mut progress = Progress::new(context.out);
     let answer = tokio::select! {
-        answer = call => Ok(answer),
-        () = watch(asked, &mut progress) => unreachable!("watching has no end of its own"),
+        answer = Box::pin(answered(context, asked, call)) => Ok(answer),
+        () = watch(context, asked, &mut progress) => unreachable!("watching has no end of its own"),
         () = tokio::time::sleep(context.operation_timeout() + GRACE) => Err("it did not end in time"),
         _ = tokio::signal::ctrl_c() => Err("interrupted"),
     };
@@ -135,9 +148,71 @@ pub(crate) async fn wait<T>(
     Err(explain(&asked.agent.node, asked.tried, &status).into())
 }
 
-/// Looks at the operation's steps again and again. What goes wrong here does not matter: the
-/// answer of the call itself does.
-async fn watch(asked: Asked<'_>, progress: &mut Progress) {
+/// The answer, over as many connections as it takes.
+async fn answered<T>(
+    context: &Context,
+    asked: Asked<'_>,
+    call: impl AsyncFn(Client) -> Result<Response<T>, Status>,
+) -> Result<Response<T>, Status> {
+    let mut last = match call(asked.agent.client()).await {
+        Err(status) if is_broken(asked, &status).await => status,
+        answer => return answer,
+    };
+    let (node, id) = (&asked.agent.node, asked.id);
+    let what = format!("{}: {}; asking again for {id}", node.name, words(&last));
+    context.out.note(&what);
+    let mut since = Instant::now();
+    let mut pause = Pause::new();
+    while since.elapsed() < PATIENCE {
+        pause.wait().await;
+        let Ok(agent) = Agent::connect(context, node).await else {
+            continue;
+        };
+        since = Instant::now();
+        match call(agent.client()).await {
+            Err(status) if is_lost(&status) || status.code() == Code::Unavailable => last = status,
+            answer => return answer,
+        }
+    }
+    Err(last)
+}
+
+/// Whether the answer was cut off: the connection was, or the agent stops and goes on with what it
+/// has accepted when it starts again.
+async fn is_broken(asked: Asked<'_>, status: &Status) -> bool {
+    if is_lost(status) {
+        return true;
+    }
+    let known = async || asked.agent.operation(asked.id.as_str()).await;
+    status.code() == Code::Unavailable && !matches!(known().await, Ok(None))
+}
+
+/// Follows the operation's steps. What goes wrong here does not matter: the answer of the call
+/// itself does.
+async fn watch(context: &Context, asked: Asked<'_>, progress: &mut Progress) {
+    let agent = asked.agent.clone();
+    let mut news = follow(context, &asked.agent.node, asked.service, Some(agent));
+    let mut long = pin!(tokio::time::sleep(LONG));
+    loop {
+        tokio::select! {
+            told = news.next() => match told {
+                Some(News::Change(change)) => match *change {
+                    Change::Operation(operation) if operation.id == asked.id.as_str() => {
+                        progress.update(&operation);
+                    }
+                    Change::State(state) => progress.state(&state),
+                    _ => {}
+                },
+                Some(News::Lost(_)) => {}
+                Some(News::Refused(_)) | None => return poll(asked, progress).await,
+            },
+            () = &mut long, if !long.is_elapsed() => progress.takes_long(),
+        }
+    }
+}
+
+/// Looks at the operation's steps again and again, on an agent that does not tell by itself.
+async fn poll(asked: Asked<'_>, progress: &mut Progress) {
     let mut pace = Pace::new();
     loop {
         tokio::time::sleep(pace.next()).await;

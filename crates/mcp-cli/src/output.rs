@@ -79,6 +79,33 @@ impl Output {
         }
     }
 
+    /// Writes one line of data while others are still to come. Returns whether anybody reads.
+    pub(crate) fn line(self, text: &str) -> io::Result<bool> {
+        let mut stdout = AutoStream::new(io::stdout(), self.colour);
+        match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            result => result.map(|()| true),
+        }
+    }
+
+    /// Whether results are for programs.
+    pub(crate) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether a result may be drawn again in its place.
+    pub(crate) fn may_redraw(self) -> bool {
+        !self.is_json() && io::stdout().is_terminal()
+    }
+
+    /// Text for a terminal, without styles where they are not wanted.
+    pub(crate) fn styled(self, text: &str) -> String {
+        match AutoStream::new(io::stdout(), self.colour).current_choice() {
+            ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+            _ => text.to_owned(),
+        }
+    }
+
     /// Tells the operator something that is not data.
     pub(crate) fn note(self, text: &str) {
         self.talk(&safe(text, "  "));

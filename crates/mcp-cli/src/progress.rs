@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mcp_model::text;
-use mcp_proto::v1::{GetServiceStatusResponse, OperationInfo, OperationStep};
+use mcp_proto::v1::{ComponentInfo, ComponentState, OperationInfo, OperationStep};
 
 use crate::agent::Agent;
 use crate::output::Output;
@@ -20,6 +20,12 @@ const SILENT: u32 = 10;
 pub(crate) struct Progress {
     out: Output,
     said: BTreeMap<String, String>,
+    id: String,
+    service: String,
+    /// As last told, by component.
+    steps: BTreeMap<String, OperationStep>,
+    /// It is worth a word that a step still waits.
+    long: bool,
     looks: u32,
     /// How many looks in a row have told nothing new.
     still: u32,
@@ -41,6 +47,10 @@ impl Progress {
         Self {
             out,
             said: BTreeMap::new(),
+            id: String::new(),
+            service: String::new(),
+            steps: BTreeMap::new(),
+            long: false,
             looks: 0,
             still: 0,
             unseen: BTreeMap::new(),
@@ -51,44 +61,68 @@ impl Progress {
     /// Tells what changed since the last look. Where nothing does for a while, it tells of what
     /// cannot be seen: a step goes no further while its runtime does not answer.
     pub(crate) async fn follow(&mut self, agent: &Agent, operation: &OperationInfo) {
+        self.looks = self.looks.saturating_add(1);
+        self.still = self.still.saturating_add(1);
+        self.long |= self.looks > SILENT;
         self.update(operation);
         if self.still % SILENT == SILENT - 1
             && let Ok(status) = agent.status(&operation.service, true).await
         {
-            self.tell_unseen(operation, &status);
+            let services = status.services.iter();
+            let of_service = services.filter(|service| service.name == operation.service);
+            self.tell_unseen(of_service.flat_map(|service| &service.components));
         }
     }
 
-    fn tell_unseen(&mut self, operation: &OperationInfo, status: &GetServiceStatusResponse) {
-        for (component, why) in unseen(&mut self.unseen, operation, status) {
-            self.tell(
-                operation,
-                &component,
-                &format!("waits for its runtime: {why}"),
-            );
+    /// Tells what is new in an operation, or in those of its steps that changed.
+    pub(crate) fn update(&mut self, operation: &OperationInfo) {
+        self.id.clone_from(&operation.id);
+        self.service.clone_from(&operation.service);
+        for step in &operation.steps {
+            self.steps.insert(step.component.clone(), step.clone());
+        }
+        self.tell_steps();
+    }
+
+    /// From now on it is worth a word that a step still waits for its turn.
+    pub(crate) fn takes_long(&mut self) {
+        self.long = true;
+        self.tell_steps();
+    }
+
+    /// Tells that a component cannot be seen, where that holds up one of the steps.
+    pub(crate) fn state(&mut self, state: &ComponentState) {
+        if state.service == self.service {
+            self.tell_unseen(&state.component);
         }
     }
 
-    fn update(&mut self, operation: &OperationInfo) {
-        self.looks = self.looks.saturating_add(1);
-        self.still = self.still.saturating_add(1);
-        for step in changed(&mut self.said, &operation.steps, self.looks > SILENT) {
+    fn tell_unseen<'a>(&mut self, components: impl IntoIterator<Item = &'a ComponentInfo>) {
+        for (component, why) in unseen(&mut self.unseen, &self.id, components) {
+            self.tell(&component, &format!("waits for its runtime: {why}"));
+        }
+    }
+
+    fn tell_steps(&mut self) {
+        let news = changed(&mut self.said, self.steps.values(), self.long);
+        let news: Vec<OperationStep> = news.into_iter().cloned().collect();
+        for step in news {
             self.still = 0;
-            let doing = match doing(step) {
+            let doing = match doing(&step) {
                 waiting if step.state == "waiting" => {
-                    format!("{waiting}; mcp status {} says what for", operation.service)
+                    format!("{waiting}; mcp status {} says what for", self.service)
                 }
                 doing => doing,
             };
-            self.tell(operation, &step.component, &doing);
+            self.tell(&step.component, &doing);
         }
     }
 
-    fn tell(&mut self, operation: &OperationInfo, component: &str, what: &str) {
+    fn tell(&mut self, component: &str, what: &str) {
         match &mut self.screen {
             None => self
                 .out
-                .note(&format!("{}/{component}: {what}", operation.service)),
+                .note(&format!("{}/{component}: {what}", self.service)),
             Some(screen) => screen
                 .line(component)
                 .set_message(text::escape(what).into_owned()),
@@ -125,7 +159,7 @@ impl Screen {
 /// nothing is said unless it waits for `long`.
 fn changed<'a>(
     said: &mut BTreeMap<String, String>,
-    steps: &'a [OperationStep],
+    steps: impl IntoIterator<Item = &'a OperationStep>,
     long: bool,
 ) -> Vec<&'a OperationStep> {
     let mut news = Vec::new();
@@ -143,18 +177,15 @@ fn changed<'a>(
 
 /// The components whose state an open step of the operation cannot learn, with the reason, each
 /// reason once.
-fn unseen(
+fn unseen<'a>(
     said: &mut BTreeMap<String, String>,
-    operation: &OperationInfo,
-    status: &GetServiceStatusResponse,
+    operation: &str,
+    components: impl IntoIterator<Item = &'a ComponentInfo>,
 ) -> Vec<(String, String)> {
-    let components = status
-        .services
-        .iter()
-        .filter(|service| service.name == operation.service)
-        .flat_map(|service| &service.components)
+    let components = components
+        .into_iter()
         .filter(|component| component.observed_state == "unknown" && !component.detail.is_empty())
-        .filter(|component| component.operation_id == operation.id);
+        .filter(|component| component.operation_id == operation);
     let mut news = Vec::new();
     for component in components {
         let why = component.detail.clone();
@@ -165,7 +196,8 @@ fn unseen(
     news
 }
 
-fn doing(step: &OperationStep) -> String {
+/// What a step is doing, in words.
+pub(crate) fn doing(step: &OperationStep) -> String {
     match (step.state.as_str(), step.phase.as_str()) {
         ("running", "") => "working".to_owned(),
         ("running", phase) => phase.replace('-', " "),
@@ -176,8 +208,6 @@ fn doing(step: &OperationStep) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mcp_proto::v1::{ComponentInfo, ServiceInfo};
-
     use super::*;
 
     fn step(component: &str, state: &str, phase: &str) -> OperationStep {
@@ -209,11 +239,6 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_told_once_for_each_reason() {
-        let operation = OperationInfo {
-            id: "op01".to_owned(),
-            service: "hello".to_owned(),
-            ..Default::default()
-        };
         let component = |name: &str, operation: &str, detail: &str| ComponentInfo {
             name: name.to_owned(),
             observed_state: "unknown".to_owned(),
@@ -223,20 +248,11 @@ mod tests {
         };
         let mut said = BTreeMap::new();
         let mut told = |why: &str| {
-            let components = vec![
+            let components = [
                 component("web", "op01", why),
                 component("other", "op02", why),
             ];
-            let service = ServiceInfo {
-                name: "hello".to_owned(),
-                components,
-                ..Default::default()
-            };
-            let status = GetServiceStatusResponse {
-                services: vec![service],
-                ..Default::default()
-            };
-            unseen(&mut said, &operation, &status)
+            unseen(&mut said, "op01", &components)
         };
         assert_eq!(
             told("no answer"),

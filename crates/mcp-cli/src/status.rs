@@ -17,7 +17,7 @@ struct Said {
 
 /// Whether the connection broke: a status that was made on this side carries the error that it was
 /// made from.
-fn is_lost(status: &Status) -> bool {
+pub(crate) fn is_lost(status: &Status) -> bool {
     status.source().is_some() && !is_late(status)
 }
 
@@ -34,6 +34,15 @@ pub(crate) fn left_because(status: &Status) -> Option<String> {
         _ if is_lost(status) => Some("the connection was lost".to_owned()),
         Code::Aborted | Code::Unavailable => Some(status.message().to_owned()),
         _ => None,
+    }
+}
+
+/// What went wrong, on one line.
+pub(crate) fn words(status: &Status) -> String {
+    if is_lost(status) {
+        "the connection was lost".to_owned()
+    } else {
+        status.message().to_owned()
     }
 }
 

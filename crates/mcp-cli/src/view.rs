@@ -89,6 +89,58 @@ pub(crate) struct Incident {
     pub(crate) cause: String,
 }
 
+/// Something that is wrong with a component or with the node, as it opens, changes and closes.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct IncidentChange {
+    pub(crate) id: String,
+    /// `drift`, `flapping`, `gave-up`, `outage` or `reboot`.
+    pub(crate) kind: String,
+    /// Empty, like the component, for what concerns the node.
+    pub(crate) service: String,
+    pub(crate) component: String,
+    pub(crate) opened: Option<Timestamp>,
+    /// `null` while it stands.
+    pub(crate) closed: Option<Timestamp>,
+    pub(crate) cause: String,
+    pub(crate) desired: String,
+    pub(crate) observed: String,
+}
+
+impl IncidentChange {
+    /// Whom it concerns.
+    pub(crate) fn subject(&self) -> String {
+        if self.service.is_empty() {
+            "the node".to_owned()
+        } else {
+            format!("{}/{}", self.service, self.component)
+        }
+    }
+}
+
+/// An operation with its steps.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Operation {
+    pub(crate) id: String,
+    pub(crate) kind: String,
+    pub(crate) service: String,
+    pub(crate) state: String,
+    pub(crate) caller: String,
+    pub(crate) message: String,
+    pub(crate) created: Option<Timestamp>,
+    pub(crate) finished: Option<Timestamp>,
+    pub(crate) error: String,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// What an operation does to one component.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Step {
+    pub(crate) component: String,
+    pub(crate) state: String,
+    pub(crate) phase: String,
+    pub(crate) error: String,
+}
+
 /// A change of an observed state.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Event {
@@ -258,6 +310,50 @@ impl From<v1::EventInfo> for Event {
             exit_code: wire.exit_code,
             cause: wire.cause,
             operation_id: wire.operation_id,
+        }
+    }
+}
+
+impl From<v1::IncidentInfo> for IncidentChange {
+    fn from(wire: v1::IncidentInfo) -> Self {
+        Self {
+            opened: timestamp(wire.opened.as_ref()),
+            closed: timestamp(wire.closed.as_ref()),
+            id: wire.id,
+            kind: wire.kind,
+            service: wire.service,
+            component: wire.component,
+            cause: wire.cause,
+            desired: wire.desired,
+            observed: wire.observed,
+        }
+    }
+}
+
+impl From<v1::OperationInfo> for Operation {
+    fn from(wire: v1::OperationInfo) -> Self {
+        Self {
+            created: timestamp(wire.created.as_ref()),
+            finished: timestamp(wire.finished.as_ref()),
+            id: wire.id,
+            kind: wire.kind,
+            service: wire.service,
+            state: wire.state,
+            caller: wire.caller,
+            message: wire.message,
+            error: wire.error,
+            steps: all(wire.steps),
+        }
+    }
+}
+
+impl From<v1::OperationStep> for Step {
+    fn from(wire: v1::OperationStep) -> Self {
+        Self {
+            component: wire.component,
+            state: wire.state,
+            phase: wire.phase,
+            error: wire.error,
         }
     }
 }

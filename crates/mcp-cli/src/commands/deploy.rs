@@ -10,7 +10,7 @@ use mcp_proto::v1;
 use serde::Serialize;
 
 use super::dry_run;
-use crate::agent::Agent;
+use crate::agent::{Agent, Client};
 use crate::args::{Deploy, Target};
 use crate::context::Context;
 use crate::definitions;
@@ -78,19 +78,18 @@ pub(crate) async fn run(context: &Context, args: Deploy) -> Result<Exit> {
     context
         .out
         .detail(&format!("{tried} on {}: operation {id}", node.name));
-    let mut client = agent.client();
     let asked = Asked {
         agent: &agent,
         id: &id,
+        service: service.as_str(),
         tried: &tried,
     };
-    let response = match wait(
-        context,
-        asked,
-        client.deploy(operation::request(context, request)),
-    )
-    .await?
-    {
+    let call = async |mut client: Client| {
+        client
+            .deploy(operation::request(context, request.clone()))
+            .await
+    };
+    let response = match wait(context, asked, call).await? {
         Ended::Answered(response) => response,
         Ended::Left { problem, .. } => return Err(problem.into()),
     };

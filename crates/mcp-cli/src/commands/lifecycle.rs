@@ -12,7 +12,7 @@ use mcp_model::ServiceName;
 use mcp_proto::v1;
 use serde::Serialize;
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Client};
 use crate::args::Lifecycle;
 use crate::context::Context;
 use crate::definitions;
@@ -100,6 +100,7 @@ async fn run(context: &Context, args: Lifecycle, verb: Verb) -> Result<Exit> {
     let asked = Asked {
         agent: &agent,
         id: &id,
+        service: service.as_str(),
         tried: &tried,
     };
     let results = match call(context, asked, verb, &service, message).await? {
@@ -196,7 +197,6 @@ async fn call(
     service: &ServiceName,
     message: String,
 ) -> Result<Ended<Vec<v1::ComponentResult>>> {
-    let mut client = asked.agent.client();
     let (name, operation_id) = (service.to_string(), asked.id.to_string());
     macro_rules! call {
         ($method:ident, $request:ident) => {{
@@ -205,12 +205,12 @@ async fn call(
                 operation_id,
                 message,
             };
-            let ended = wait(
-                context,
-                asked,
-                client.$method(operation::request(context, request)),
-            )
-            .await?;
+            let call = async |mut client: Client| {
+                client
+                    .$method(operation::request(context, request.clone()))
+                    .await
+            };
+            let ended = wait(context, asked, call).await?;
             Ok(ended.map(|response| response.results))
         }};
     }

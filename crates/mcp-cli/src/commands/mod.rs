@@ -13,6 +13,7 @@ mod prune;
 pub(crate) mod ps;
 pub(crate) mod status;
 mod status_text;
+mod status_watch;
 mod sync;
 mod wait;
 

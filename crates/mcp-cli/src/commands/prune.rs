@@ -7,7 +7,7 @@ use mcp_proto::v1;
 use serde::Serialize;
 
 use super::sync::Stray;
-use crate::agent::Agent;
+use crate::agent::{Agent, Client};
 use crate::args::Sync;
 use crate::context::Context;
 use crate::fleet::Answer;
@@ -153,16 +153,15 @@ async fn undeploy(
     let asked = Asked {
         agent: &agent,
         id,
+        service: &item.service,
         tried: &tried,
     };
-    let mut client = agent.client();
-    match wait(
-        context,
-        asked,
-        client.undeploy(operation::request(context, request)),
-    )
-    .await?
-    {
+    let call = async |mut client: Client| {
+        client
+            .undeploy(operation::request(context, request.clone()))
+            .await
+    };
+    match wait(context, asked, call).await? {
         Ended::Answered(response) => Ok(outcomes(response.results, Goal::Gone)),
         Ended::Left { problem, .. } => Err(problem.into()),
     }

@@ -53,6 +53,9 @@ pub(crate) struct View {
 
 pub(crate) async fn run(context: &Context, args: args::Status) -> Result<Exit> {
     let service = args.service.as_ref().map_or("", |service| service.as_str());
+    if args.watch {
+        return super::status_watch::run(context, service).await;
+    }
     let answers = ask(context, context.nodes()?, async |agent| {
         known(agent.status(service, !args.live).await)
     })
@@ -75,7 +78,9 @@ pub(crate) async fn run(context: &Context, args: args::Status) -> Result<Exit> {
 }
 
 /// A node that does not know the service has answered all the same.
-fn known(answer: Result<GetServiceStatusResponse>) -> Result<Option<GetServiceStatusResponse>> {
+pub(super) fn known(
+    answer: Result<GetServiceStatusResponse>,
+) -> Result<Option<GetServiceStatusResponse>> {
     match answer {
         Ok(status) => Ok(Some(status)),
         Err(error) if crate::status::code_of(&error) == Some(Code::NotFound) => Ok(None),
@@ -95,12 +100,18 @@ fn exit(status: &Status, complete: bool, wanted: bool) -> Exit {
 }
 
 impl Status {
+    /// What follows from what the nodes answered.
     pub(crate) fn of(nodes: Vec<View>) -> Self {
         Self {
             drift: nodes.iter().any(|node| !node.drift.is_empty()),
             unknown: nodes.iter().any(View::has_unknown),
             nodes,
         }
+    }
+
+    /// Leaves out what is the nodes' and no service's.
+    pub(super) fn forget_foreign(&mut self) {
+        self.nodes.iter_mut().for_each(View::forget_foreign);
     }
 }
 

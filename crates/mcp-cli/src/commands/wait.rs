@@ -1,7 +1,11 @@
 //! `mcp wait`: takes up the waiting that a deadline or an interrupt ended (S18).
 
+use std::pin::pin;
+
 use anyhow::Result;
+use futures::StreamExt as _;
 use mcp_model::ServiceName;
+use mcp_proto::v1::watch_response::Change;
 use mcp_proto::v1::{ListOperationsRequest, OperationInfo};
 use serde::Serialize;
 use tonic::Status;
@@ -9,11 +13,12 @@ use tonic::Status;
 use crate::agent::Agent;
 use crate::context::Context;
 use crate::fleet::{ask, report_silent};
-use crate::operation::Pace;
+use crate::follow::{News, follow};
+use crate::operation::{LONG, Pace};
 use crate::output::Show;
-use crate::problem::{Exit, Problem};
+use crate::problem::{self, Exit, Problem};
 use crate::progress::Progress;
-use crate::status::explain;
+use crate::status::{explain, is_lost};
 use crate::table::{Look, Table, Value};
 
 /// More than can be open at once on one service.
@@ -112,12 +117,110 @@ async fn find(agent: &Agent, subject: &str) -> Result<Vec<OperationInfo>, Status
     Ok(operations)
 }
 
+/// The operation once it is settled.
 async fn finish(
     context: &Context,
     agent: &Agent,
-    mut operation: OperationInfo,
+    operation: OperationInfo,
 ) -> Result<OperationInfo, Status> {
-    let (mut progress, mut pace) = (Progress::new(context.out), Pace::new());
+    if !is_open(&operation) {
+        return Ok(operation);
+    }
+    let mut progress = Progress::new(context.out);
+    progress.update(&operation);
+    let ended = followed(context, agent, &operation, &mut progress).await?;
+    let ended = match ended {
+        Some(ended) => ended,
+        None => polled(agent, operation, &mut progress).await?,
+    };
+    progress.finish();
+    Ok(ended)
+}
+
+/// Follows the operation to its end; `None` where the agent does not tell what happens.
+async fn followed(
+    context: &Context,
+    agent: &Agent,
+    operation: &OperationInfo,
+    progress: &mut Progress,
+) -> Result<Option<OperationInfo>, Status> {
+    let node = &agent.node;
+    let first = Some(agent.clone());
+    let mut news = follow(context, node, &operation.service, first);
+    let mut long = pin!(tokio::time::sleep(LONG));
+    let (mut among_the_open, mut connected) = (false, true);
+    loop {
+        let told = tokio::select! {
+            told = news.next() => told,
+            () = &mut long, if !long.is_elapsed() => {
+                progress.takes_long();
+                continue;
+            }
+        };
+        let change = match told {
+            None | Some(News::Refused(_)) => return Ok(None),
+            Some(News::Lost(why)) => {
+                if connected {
+                    context
+                        .out
+                        .note(&format!("{why}; going on when it is back"));
+                }
+                connected = false;
+                continue;
+            }
+            Some(News::Change(change)) => *change,
+        };
+        connected = true;
+        let over = match change {
+            Change::Resync(_) => {
+                among_the_open = false;
+                false
+            }
+            // What is not among the open ones has ended unseen.
+            Change::Complete(_) => !among_the_open,
+            Change::Operation(told) if told.id == operation.id => {
+                progress.update(&told);
+                among_the_open = true;
+                !is_open(&told)
+            }
+            Change::State(state) => {
+                progress.state(&state);
+                false
+            }
+            _ => false,
+        };
+        if !over {
+            continue;
+        }
+        // The stream tells what changed; this is all of it.
+        let now = whole(context, agent, &operation.id).await?;
+        progress.update(&now);
+        if !is_open(&now) {
+            return Ok(Some(now));
+        }
+    }
+}
+
+/// The operation as it is now, over a connection that may have to be made anew.
+async fn whole(context: &Context, agent: &Agent, id: &str) -> Result<OperationInfo, Status> {
+    let found = match agent.operation(id).await {
+        Err(status) if is_lost(&status) => {
+            let again = Agent::connect(context, &agent.node).await;
+            let again = again.map_err(|error| Status::unavailable(problem::chain(&error)))?;
+            again.operation(id).await?
+        }
+        found => found?,
+    };
+    found.ok_or_else(|| Status::not_found(format!("operation {id} is no longer known")))
+}
+
+/// Looks at the operation again and again until it is settled.
+async fn polled(
+    agent: &Agent,
+    mut operation: OperationInfo,
+    progress: &mut Progress,
+) -> Result<OperationInfo, Status> {
+    let mut pace = Pace::new();
     while is_open(&operation) {
         progress.follow(agent, &operation).await;
         tokio::time::sleep(pace.next()).await;
@@ -125,7 +228,6 @@ async fn finish(
             Status::not_found(format!("operation {} is no longer known", operation.id))
         })?;
     }
-    progress.finish();
     Ok(operation)
 }
 

@@ -14,6 +14,9 @@ use tokio_rustls::TlsAcceptor;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::{Code, Request, Response, Status};
 
+/// In a stream, stands for the id of the operation that was accepted last.
+pub(crate) const ACCEPTED: &str = "*";
+
 /// What the double answers.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
@@ -33,6 +36,13 @@ pub(crate) struct Script {
     pub(crate) never_ends: bool,
     /// Operations are accepted, and then the waiting is ended with these words.
     pub(crate) in_the_way: Option<&'static str>,
+    /// What successive streams tell; one that has told everything breaks if there is another, and
+    /// stays open else. Without any, the double does not know what a stream is.
+    pub(crate) watch: Vec<Vec<WatchResponse>>,
+    /// So many calls for an operation are cut off by an agent that stops.
+    pub(crate) stops: usize,
+    /// Operations are answered once so many streams have told everything.
+    pub(crate) answers_after: usize,
     /// The level that answers carry.
     pub(crate) level: Option<&'static str>,
     /// What the agent says that its node is called.
@@ -51,12 +61,16 @@ pub(crate) enum Call {
     Stop(StopServiceRequest),
     Restart(RestartServiceRequest),
     Undeploy(UndeployRequest),
+    Watch(WatchRequest),
 }
 
 impl Call {
     /// Whether it asked for a change.
     pub(crate) fn mutates(&self) -> bool {
-        !matches!(self, Self::Read(_) | Self::Status(_) | Self::Plan(_))
+        !matches!(
+            self,
+            Self::Read(_) | Self::Status(_) | Self::Plan(_) | Self::Watch(_)
+        )
     }
 }
 
@@ -69,6 +83,9 @@ struct Inner {
     hosts: Mutex<Vec<String>>,
     operations: Mutex<Vec<String>>,
     looks: watch::Sender<usize>,
+    /// Streams that were begun, and those that have told everything.
+    streams: Mutex<usize>,
+    told: watch::Sender<usize>,
 }
 
 /// A running double.
@@ -119,6 +136,8 @@ impl Double {
             hosts: Mutex::default(),
             operations: Mutex::default(),
             looks: watch::Sender::new(0),
+            streams: Mutex::default(),
+            told: watch::Sender::new(0),
         };
         Self {
             port,
@@ -148,6 +167,21 @@ impl Double {
     /// Every host that a client said it works on.
     pub(crate) fn hosts(&self) -> Vec<String> {
         self.inner.hosts.lock().unwrap().clone()
+    }
+
+    /// Every watch that was asked for: its service and its cursor.
+    pub(crate) fn watches(&self) -> Vec<(String, u64)> {
+        let calls = self.calls().into_iter();
+        let watches = calls.filter_map(|call| match call {
+            Call::Watch(request) => Some((request.service, request.cursor)),
+            _ => None,
+        });
+        watches.collect()
+    }
+
+    /// Makes it know an operation.
+    pub(crate) fn knows(&self, id: &str) {
+        self.inner.operations.lock().unwrap().push(id.to_owned());
     }
 
     /// Until an operation was accepted.
@@ -192,6 +226,16 @@ impl Double {
     /// Accepts an operation and waits until all of its steps were looked at.
     async fn operate(&self, id: String) -> Result<Vec<ComponentResult>, Status> {
         self.inner.operations.lock().unwrap().push(id);
+        {
+            let mut script = self.script();
+            if let Some(left) = script.stops.checked_sub(1) {
+                script.stops = left;
+                return Err(Status::unavailable("the agent is stopping"));
+            }
+        }
+        let streams = self.script().answers_after;
+        let mut told = self.inner.told.subscribe();
+        told.wait_for(|told| *told >= streams).await.unwrap();
         let steps = self.script().steps.len();
         let never_ends = self.script().never_ends;
         if let Some(words) = self.script().in_the_way {
@@ -388,8 +432,46 @@ impl McpAgentService for Double {
         not_built()
     }
 
-    async fn watch(&self, _: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        not_built()
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.enter("watch", request, Call::Watch)?;
+        let number = {
+            let mut streams = self.inner.streams.lock().unwrap();
+            *streams += 1;
+            *streams
+        };
+        let script = self.script().watch.clone();
+        let Some(messages) = script.get(number - 1).cloned() else {
+            return not_built();
+        };
+        let breaks = number < script.len();
+        let (sender, stream) = mpsc::channel(1);
+        let double = self.clone();
+        let tell = async move {
+            for mut message in messages {
+                if let Some(watch_response::Change::Operation(operation)) = &mut message.change
+                    && operation.id == ACCEPTED
+                {
+                    double.accepted().await;
+                    let accepted = double.inner.operations.lock().unwrap().last().cloned();
+                    operation.id = accepted.unwrap();
+                }
+                if sender.send(Ok(message)).await.is_err() {
+                    return;
+                }
+            }
+            double.inner.told.send_modify(|told| *told += 1);
+            if breaks {
+                let _ = sender.send(Err(Status::unavailable("it broke"))).await;
+            } else {
+                sender.closed().await;
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
+        tokio::spawn(tell);
+        Ok(Response::new(ReceiverStream::new(stream)))
     }
 
     async fn logs(&self, _: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {

@@ -13,5 +13,6 @@ mod reads;
 mod socket;
 mod status;
 mod sync;
+mod watch;
 mod which_node;
 mod world;
