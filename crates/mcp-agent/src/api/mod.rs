@@ -31,6 +31,7 @@ pub use local::LocalAdmin;
 pub(crate) use local::token_info;
 pub use plan::Plan;
 pub use policy::Policy;
+pub(crate) use status::not_looked_at;
 pub use status::{Sources, StatusApi};
 pub use sync::Sync;
 pub use watch::Watching;

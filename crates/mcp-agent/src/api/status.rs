@@ -196,16 +196,21 @@ impl StatusApi {
     }
 }
 
+/// What is known of a component that has a record only: that was seen by an agent that has ended
+/// since.
+pub(crate) fn not_looked_at() -> Observed {
+    Observed::Unknown {
+        why: "not looked at yet since the agent started".to_owned(),
+    }
+}
+
 /// Services as they are seen: by a look that was taken, from the cache, or, where a look was asked
 /// for and failed, not at all.
 fn seen(services: &[ServiceRecord], view: &View, failed: Option<&str>) -> Vec<v1::ServiceInfo> {
     let unknown = failed.map(|why| Observed::Unknown {
         why: why.to_owned(),
     });
-    // What is on record of it was seen by an agent that has ended since.
-    let unseen = Observed::Unknown {
-        why: "not looked at yet since the agent started".to_owned(),
-    };
+    let unseen = not_looked_at();
     let live = |key: &ComponentKey| {
         let cached = view.components.get(key);
         let operation = cached.and_then(|status| status.operation.as_ref());

@@ -28,7 +28,7 @@ pub(super) struct Picture {
 /// A component as it is told.
 #[derive(Debug)]
 enum Shown {
-    /// Nobody has looked at it in this life: as it was stored.
+    /// Nobody has looked at it in this life.
     Stored(Box<ComponentRecord>),
     /// Shared with the view, so that it costs nothing here.
     Seen(Arc<Status>),
@@ -224,10 +224,16 @@ fn component_news(key: &ComponentKey, before: Option<&Shown>, now: &Status, told
 impl Shown {
     fn state(&self, key: &ComponentKey) -> v1::ComponentState {
         match self {
-            Self::Stored(record) => v1::ComponentState {
-                service: key.service.to_string(),
-                component: Some(info::component_info(record, None)),
-            },
+            Self::Stored(record) => {
+                let live = Live {
+                    observed: &crate::api::not_looked_at(),
+                    operation: None,
+                };
+                v1::ComponentState {
+                    service: key.service.to_string(),
+                    component: Some(info::component_info(record, Some(live))),
+                }
+            }
             Self::Seen(status) => state_of(key, status),
         }
     }

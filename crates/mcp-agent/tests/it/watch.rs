@@ -211,6 +211,38 @@ async fn a_cursor_of_an_earlier_life_is_told_everything_anew() {
 }
 
 #[tokio::test]
+async fn a_new_agent_tells_of_everything_and_claims_nothing_that_it_has_not_seen() {
+    let node = Node::start().await;
+    let mut client = node.client().await;
+    client.deploy(deploy(hello())).await.unwrap();
+    node.fake.next(Call::List, 1, &Fault::Hang);
+    let node = node.restart().await;
+    let mut client = node.client().await;
+    let mut stream = watch(&mut client, "", 0).await;
+    let mut unknown = 0;
+    loop {
+        match message(&mut stream).await.change.unwrap() {
+            Change::State(state) => {
+                let component = state.component.unwrap();
+                assert_eq!(component.observed_state, "unknown");
+                unknown += 1;
+            }
+            Change::Complete(_) => break,
+            Change::Resync(_) => {}
+            change => panic!("{change:?}"),
+        }
+    }
+    assert_eq!(unknown, 2);
+    node.fake.release();
+    let mut running = 0;
+    while running < 2 {
+        if let Change::State(state) = message(&mut stream).await.change.unwrap() {
+            running += usize::from(state.component.unwrap().observed_state == "running");
+        }
+    }
+}
+
+#[tokio::test]
 async fn steps_of_a_deploy_arrive_in_order_and_every_one_of_them_ends() {
     let node = Node::start().await;
     let mut client = node.client().await;
