@@ -64,8 +64,9 @@ proto-lint: ## the protocol: names, and compatibility with the last release
 bench: deps ## medians and ratios beside plain podman (some only: BENCH="deploy death")
 	scripts/private-podman.sh sweep
 	$(CARGO) build --locked --release --package mcp --package mcp-agent
-	$(CARGO) build --locked --release --package mcp-bench
+	$(CARGO) build --locked --release --package mcp-bench --package mcp-e2e
 	MCP_E2E_MCP=$(TARGET)/release/mcp MCP_E2E_MCP_AGENT=$(TARGET)/release/mcp-agent \
+		MCP_E2E_LYING_PODMAN=$(TARGET)/release/lying-podman \
 		$(TARGET)/release/mcp-bench $(BENCH)
 
 mcp: ## the CLI in release mode: target/release/mcp
