@@ -66,6 +66,7 @@ impl Controller {
             acting: Arc::new(Semaphore::new(ACTING)),
         });
         let handle = Handle {
+            acts_on_drift: core.settings.auto.is_some(),
             messages: sender,
             view,
             progress: progress_reader,
@@ -90,6 +91,7 @@ impl Controller {
                 Some(ended) = state.runs.join_next_with_id() => state.run_ended(ended),
                 Some(listed) = state.listings.join_next() => state.listed(listed),
                 Some(_) = state.pruning.join_next() => {}
+                Some(_) = state.explaining.join_next() => {}
                 Some(message) = messages.recv() => state.message(message),
                 () = tokio::time::sleep_until(wake) => state.timer(),
             }
@@ -137,6 +139,7 @@ struct Loop {
     listed_at: Option<Instant>,
     pruning: JoinSet<()>,
     pruned: Option<Instant>,
+    explaining: JoinSet<()>,
 }
 
 impl Loop {
@@ -156,6 +159,7 @@ impl Loop {
             listed_at: None,
             pruning: JoinSet::new(),
             pruned: None,
+            explaining: JoinSet::new(),
         }
     }
 
@@ -260,6 +264,14 @@ impl Loop {
                 });
                 self.answer_waiters();
             }
+            Message::Explain(key, reply) => {
+                let schedule = self.queue.schedule(&key, self.resync, now);
+                let core = self.core.clone();
+                self.explaining.spawn(async move {
+                    let explained = core.explain(&key, schedule).await;
+                    let _ = reply.send(explained.map_err(|error| Failure(error.to_string())));
+                });
+            }
         }
     }
 
@@ -330,6 +342,7 @@ impl Loop {
         self.runs.shutdown().await;
         self.listings.shutdown().await;
         self.pruning.shutdown().await;
+        self.explaining.shutdown().await;
     }
 }
 

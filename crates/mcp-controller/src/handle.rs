@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mcp_model::{ComponentKey, ContainerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::explain::Explanation;
 use crate::port::Failure;
 use crate::view::View;
 
@@ -25,6 +26,10 @@ pub(crate) enum Message {
     Changed,
     Look(oneshot::Sender<Result<(), Failure>>),
     Rest(Vec<ComponentKey>, oneshot::Sender<Result<(), Failure>>),
+    Explain(
+        ComponentKey,
+        oneshot::Sender<Result<Option<Explanation>, Failure>>,
+    ),
 }
 
 /// A cheap handle on a running controller.
@@ -33,6 +38,7 @@ pub struct Handle {
     pub(crate) messages: mpsc::Sender<Message>,
     pub(crate) view: watch::Receiver<Arc<View>>,
     pub(crate) progress: watch::Receiver<u64>,
+    pub(crate) acts_on_drift: bool,
 }
 
 impl Handle {
@@ -69,6 +75,21 @@ impl Handle {
         answer
             .await
             .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))
+    }
+
+    /// Says what is planned for a component, from what, and who may carry it out. `None` for what
+    /// has no record.
+    pub async fn explain(&self, key: ComponentKey) -> Result<Option<Explanation>, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::Explain(key, reply)).await;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(Failure("the controller has stopped".to_owned())))
+    }
+
+    /// Whether drift may be acted on without being asked (S35).
+    pub fn acts_on_drift(&self) -> bool {
+        self.acts_on_drift
     }
 
     /// The reconciler's cache, for those who follow it.

@@ -12,6 +12,7 @@
 
 mod controller;
 mod dispatch;
+mod explain;
 mod handle;
 mod looks;
 mod message;
@@ -25,6 +26,7 @@ mod view;
 use std::sync::Arc;
 
 pub use controller::Controller;
+pub use explain::{Explanation, Schedule};
 pub use handle::{Handle, Trigger};
 pub use settings::Settings;
 pub use view::{Delivery, MAX_FOREIGN, Standing, Status, Verdict, View};

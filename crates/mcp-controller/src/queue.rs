@@ -11,6 +11,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use mcp_model::ComponentKey;
 use tokio::time::Instant;
 
+use crate::explain::Schedule;
 use crate::handle::Trigger;
 
 /// Longest delay that is believed; anything later is looked at by the resync long before.
@@ -164,6 +165,24 @@ impl Queue {
             Some(Place::Ready(_) | Place::Running { .. }) => true,
             Some(Place::Delayed(due)) => due <= now,
             Some(Place::Idle) | None => false,
+        }
+    }
+
+    /// When a key is looked at next, if nothing happens before; `resync` at the latest.
+    pub fn schedule(&self, key: &ComponentKey, resync: Instant, now: Instant) -> Schedule {
+        let entry = self.entries.get(key);
+        let due = match entry.map(|entry| entry.place) {
+            Some(Place::Ready(_)) => now,
+            Some(Place::Delayed(due)) => due.min(resync),
+            Some(Place::Running { .. } | Place::Idle) | None => resync,
+        };
+        let not_before = entry
+            .and_then(|entry| entry.not_before)
+            .filter(|at| *at > now);
+        Schedule {
+            running: matches!(entry.map(|e| e.place), Some(Place::Running { .. })),
+            next: not_before.map_or(due, |at| at.max(due)) - now,
+            backing_off: not_before.map(|at| at - now),
         }
     }
 

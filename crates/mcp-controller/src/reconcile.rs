@@ -3,6 +3,7 @@
 mod absorb;
 mod auto;
 mod execute;
+mod explain;
 mod look;
 mod tell;
 

@@ -157,6 +157,11 @@ impl Publisher {
         self.0.borrow().components.get(key).cloned()
     }
 
+    /// When the last complete look at the runtime began.
+    pub(crate) fn observed_at(&self) -> Option<Moment> {
+        self.0.borrow().observed_at
+    }
+
     /// Every key that has something published.
     pub(crate) fn keys(&self) -> Vec<ComponentKey> {
         self.0.borrow().components.keys().cloned().collect()

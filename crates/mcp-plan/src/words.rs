@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use mcp_model::{Container, text};
+use mcp_model::{Container, ImageRef, text};
+
+use crate::plan::Action;
 
 /// Says how a container's process ended: `137: killed (SIGKILL), out of memory at 256 MiB`.
 /// Empty where it did not end, or where nothing is known of its end.
@@ -32,6 +34,23 @@ pub fn with_last_lines(death: &str, lines: &[String]) -> String {
         (_, true) => death.to_owned(),
         (true, false) => format!("last output: {}", shown.join(" | ")),
         (false, false) => format!("{death}; last output: {}", shown.join(" | ")),
+    }
+}
+
+/// Says what the runtime would be asked to do. `image` is that of the spec that is acted on.
+pub fn action(action: &Action, image: &ImageRef) -> String {
+    match action {
+        Action::Pull { image, .. } => format!("pull {image}"),
+        Action::Stop { instance, grace } => format!(
+            "stop container {}, killing it after {} s",
+            instance.id.short(),
+            grace.as_secs()
+        ),
+        Action::SetAside(id) => format!("move container {} aside", id.short()),
+        Action::Run => format!("make and start a container from {image}"),
+        Action::Start(id) => format!("start container {}", id.short()),
+        Action::Remove(id) => format!("remove container {}", id.short()),
+        Action::PutBack(id) => format!("put container {} back", id.short()),
     }
 }
 

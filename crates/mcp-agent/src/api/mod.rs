@@ -14,6 +14,7 @@ mod status;
 mod sync;
 mod wait;
 mod watch;
+mod why;
 
 use std::pin::Pin;
 
@@ -35,6 +36,7 @@ pub(crate) use status::not_looked_at;
 pub use status::{Sources, StatusApi};
 pub use sync::Sync;
 pub use watch::Watching;
+pub use why::Why;
 
 use crate::serve::Peer;
 
@@ -48,6 +50,8 @@ pub struct Api {
     pub plan: Plan,
     /// Calls that read.
     pub status: StatusApi,
+    /// Explanations.
+    pub why: Why,
     /// The stream of what happens.
     pub watching: Watching,
 }
@@ -132,6 +136,7 @@ impl McpAgentService for Api {
         list_services(ListServicesRequest) -> ListServicesResponse = status;
         get_service_status(GetServiceStatusRequest) -> GetServiceStatusResponse = status;
         live_check(LiveCheckRequest) -> LiveCheckResponse = status;
+        why(WhyRequest) -> WhyResponse = why;
         list_events(ListEventsRequest) -> ListEventsResponse = status;
         list_operations(ListOperationsRequest) -> ListOperationsResponse = status;
     }

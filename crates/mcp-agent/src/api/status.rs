@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mcp_controller::port::Clock;
-use mcp_controller::{Handle, View};
-use mcp_model::{ComponentKey, Observed, ObservedState, ServiceName, ServiceRecord};
+use mcp_controller::{Handle, Standing, Status as Seen, Verdict, View};
+use mcp_model::{ComponentKey, DriftKind, Observed, ObservedState, ServiceName, ServiceRecord};
 use mcp_proto::convert::info::{self, Live};
 use mcp_proto::convert::time::stamp_to_wire;
 use mcp_proto::convert::{field, request};
@@ -90,6 +90,7 @@ impl StatusApi {
         Ok(v1::GetServiceStatusResponse {
             services: seen(&services, &view, failed.as_deref()),
             drift: drift(&view, name.as_ref()),
+            auto_reconcile: self.controller.acts_on_drift(),
             flapping: flapping(&view, name.as_ref()),
             incidents: view
                 .node
@@ -232,16 +233,29 @@ fn drift(view: &View, service: Option<&ServiceName>) -> Vec<v1::DriftInfo> {
     view.components
         .iter()
         .filter(|(key, _)| of_service(key))
-        .flat_map(|(key, status)| status.drift.iter().map(move |standing| (key, standing)))
-        .map(|(key, standing)| {
-            info::drift_info(
-                key,
-                &standing.drift,
-                &standing.since,
-                standing.incident.as_ref(),
-            )
+        .flat_map(|(key, status)| {
+            let drift = status.drift.iter();
+            drift.map(move |standing| drift_info(key, status, standing))
         })
         .collect()
+}
+
+/// A difference, with what will be done about it.
+fn drift_info(key: &ComponentKey, seen: &Seen, standing: &Standing) -> v1::DriftInfo {
+    let incident = standing.incident.as_ref();
+    let info = info::drift_info(key, &standing.drift, &standing.since, incident);
+    if standing.drift.kind != DriftKind::State {
+        return info;
+    }
+    let next = match seen.auto {
+        Verdict::NotBefore(due) | Verdict::Wait(due) => Some(stamp_to_wire(due.wall)),
+        Verdict::Off | Verdict::Nothing(_) | Verdict::GaveUp | Verdict::Act(_) => None,
+    };
+    v1::DriftInfo {
+        next_attempt: next,
+        gave_up: seen.auto == Verdict::GaveUp,
+        ..info
+    }
 }
 
 fn flapping(view: &View, service: Option<&ServiceName>) -> Vec<v1::FlappingInfo> {

@@ -13,7 +13,7 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use super::Parts;
 use super::running::Stops;
-use crate::api::{Api, Lifecycle, LocalAdmin, Plan, Sources, StatusApi, Sync, Watching};
+use crate::api::{Api, Lifecycle, LocalAdmin, Plan, Sources, StatusApi, Sync, Watching, Why};
 use crate::serve::limits;
 use crate::watch::Journal;
 
@@ -84,6 +84,7 @@ impl Families<'_> {
                 Arc::clone(policy),
                 self.podman.clone(),
             ),
+            why: Why::new(registry.clone(), handle.clone()),
             status: StatusApi::new(
                 registry.clone(),
                 handle.clone(),

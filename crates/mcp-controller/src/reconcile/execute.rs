@@ -135,7 +135,7 @@ impl Reconciler {
         if let Observed::Unknown { why } = &seen.observed {
             return self.unobserved(work, why);
         }
-        remember_old(work, &seen.observed);
+        remember_old(&mut work.ticket, &seen.observed);
         let goal = Goal::of(&work.ticket);
         let took_down = work.ticket.progress.took_down;
         let spec = work.ticket.spec.clone();
@@ -269,8 +269,7 @@ impl Reconciler {
 }
 
 /// Fixes, before the first act, which life was there when the step began (S14).
-fn remember_old(work: &mut Work, holder: &Observed) {
-    let ticket = &mut work.ticket;
+pub(super) fn remember_old(ticket: &mut Ticket, holder: &Observed) {
     if ticket.state == StepState::Running || ticket.progress.old.is_some() {
         return;
     }

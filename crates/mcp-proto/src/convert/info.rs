@@ -156,6 +156,8 @@ pub fn drift_info(
         cause: drift.cause.clone(),
         exit_code: drift.exit_code,
         incident_id: incident.map(ToString::to_string).unwrap_or_default(),
+        next_attempt: None,
+        gave_up: false,
     }
 }
 
