@@ -187,6 +187,19 @@ impl Agent {
             .into_inner())
     }
 
+    /// What is planned for a component, and why. An empty name means the service's only one.
+    pub(crate) async fn why(&self, service: &str, component: &str) -> Result<v1::WhyResponse> {
+        let mut client = self.client();
+        let request = v1::WhyRequest {
+            service: service.to_owned(),
+            component: component.to_owned(),
+        };
+        Ok(self
+            .read("explain", client.why(self.request(request)))
+            .await?
+            .into_inner())
+    }
+
     /// What the runtime says now.
     pub(crate) async fn live_check(&self) -> Result<v1::LiveCheckResponse> {
         let mut client = self.client();

@@ -136,6 +136,13 @@ pub(crate) enum Command {
     /// Ask the runtime of every node what runs right now
     #[command(after_long_help = help::PS_EXAMPLE)]
     Ps,
+    /// Explain what is planned for a component, and why
+    #[command(after_long_help = help::WHY_EXAMPLE)]
+    Why {
+        /// The component; a service is enough where it has only one
+        #[arg(value_name = "SERVICE[/COMPONENT]")]
+        target: Target,
+    },
     /// Show drift, recent events and states
     #[command(after_long_help = help::STATUS_EXAMPLE)]
     Status(Status),

@@ -4,7 +4,7 @@
 pub(crate) const TASKS: [(&str, &[&str]); 4] = [
     ("Say what should be", &["sync", "deploy"]),
     ("Start and stop", &["start", "stop", "restart", "wait"]),
-    ("See what is", &["status", "ps", "list"]),
+    ("See what is", &["status", "why", "ps", "list"]),
     ("Set up", &["login", "node", "completion"]),
 ];
 
@@ -75,6 +75,14 @@ Examples:
   mcp status --watch
   mcp status --watch --output json | jq -c .type
   mcp status --exit-code   for scripts: 3 means drift, 1 that something is unknown";
+
+pub(crate) const WHY_EXAMPLE: &str = "\
+What is wanted, what was seen, what follows from the two, and who may carry it out: an operation,
+auto-reconcile, or nobody. Nothing is changed.
+
+Examples:
+  mcp why hello/web
+  mcp why hello --output json | jq -r .permission_reason";
 
 pub(crate) const LOGIN_EXAMPLE: &str = "\
 The service is [mcias] server_url of the configuration. The token goes to [auth] token_path, with

@@ -67,6 +67,10 @@ pub(crate) struct Drift {
     pub(crate) cause: String,
     pub(crate) exit_code: Option<i32>,
     pub(crate) incident_id: String,
+    /// When the agent tries next to mend it by itself.
+    pub(crate) next_attempt: Option<Timestamp>,
+    /// The agent has tried in vain, and waits until something changes.
+    pub(crate) gave_up: bool,
 }
 
 /// A component that changes its state too often.
@@ -285,6 +289,8 @@ impl From<v1::IncidentInfo> for Incident {
 impl From<v1::DriftInfo> for Drift {
     fn from(wire: v1::DriftInfo) -> Self {
         Self {
+            next_attempt: timestamp(wire.next_attempt.as_ref()),
+            gave_up: wire.gave_up,
             since: timestamp(wire.since.as_ref()),
             service: wire.service,
             component: wire.component,

@@ -16,6 +16,8 @@ mod status_text;
 mod status_watch;
 mod sync;
 mod wait;
+mod why;
+mod why_text;
 
 use anyhow::Result;
 
@@ -56,6 +58,9 @@ pub(crate) fn run(out: Output, cli: Cli) -> Result<Exit> {
         }
         Command::List => remote(async { list::run(&Context::load(out, global).await?).await }),
         Command::Ps => remote(async { ps::run(&Context::load(out, global).await?).await }),
+        Command::Why { target } => {
+            remote(async { why::run(&Context::load(out, global).await?, &target).await })
+        }
         Command::Status(args) => {
             remote(async { status::run(&Context::load(out, global).await?, args).await })
         }

@@ -38,6 +38,8 @@ pub(crate) struct View {
     pub(super) age_seconds: Option<f64>,
     /// Why the last look failed.
     pub(super) observation_error: Option<String>,
+    /// Whether the agent may act on drift by itself.
+    pub(super) auto_reconcile: bool,
     pub(super) services: Vec<Service>,
     pub(super) drift: Vec<Drift>,
     /// What changes its state too often, whether it is as wanted just now or not.
@@ -133,6 +135,7 @@ impl View {
             answered_at,
             age_seconds: view_age.map(|age| age.as_secs_f64()),
             observation_error: view::said(wire.observation_error),
+            auto_reconcile: wire.auto_reconcile,
             services: view::all(wire.services),
             drift: view::all(wire.drift),
             flapping: view::all(wire.flapping),

@@ -101,7 +101,15 @@ impl Status {
                 ),
             };
         }
-        let mut table = Table::new(&["[NODE]", "COMPONENT", "WANTED", "FOUND", "SINCE", "WHY"]);
+        let mut table = Table::new(&[
+            "[NODE]",
+            "COMPONENT",
+            "WANTED",
+            "FOUND",
+            "SINCE",
+            "WHY",
+            "[MENDING]",
+        ]);
         for (name, node) in self.named() {
             for drift in &node.drift {
                 table.row([
@@ -111,6 +119,7 @@ impl Status {
                     found(drift),
                     ago(node.now(), drift.since).into(),
                     why(drift).into(),
+                    mending(node, drift),
                 ]);
             }
         }
@@ -203,7 +212,12 @@ fn view_lines(node: &View) -> String {
         format!("  {DOUBT}the last look at the runtime failed{DOUBT:#}: {why}")
     });
     let ailing = node.sources.iter().filter(|source| !source.healthy);
-    let lines = std::iter::once(format!("{}: {age}", escape(&node.node)))
+    let auto = if node.auto_reconcile {
+        ", auto-reconcile is on"
+    } else {
+        ""
+    };
+    let lines = std::iter::once(format!("{}: {age}{auto}", escape(&node.node)))
         .chain(failure)
         .chain(ailing.map(|source| source_line(node, source)));
     lines.flat_map(|line| [line, "\n".to_owned()]).collect()
@@ -277,6 +291,17 @@ fn why(drift: &Drift) -> String {
         ("", ..) => "not known".to_owned(),
         (cause, ..) => cause.to_owned(),
     }
+}
+
+/// What the agent does about it by itself.
+fn mending(node: &View, drift: &Drift) -> Value {
+    if drift.gave_up {
+        return Value::new("gave up", Look::Bad);
+    }
+    let next = drift.next_attempt;
+    next.map(|at| format!("tries in {}", duration(crate::human::age(at, node.now()))))
+        .unwrap_or_default()
+        .into()
 }
 
 fn cause(event: &Event) -> String {

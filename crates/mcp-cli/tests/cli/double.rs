@@ -23,6 +23,7 @@ pub(crate) struct Script {
     pub(crate) services: Vec<ServiceInfo>,
     pub(crate) status: GetServiceStatusResponse,
     pub(crate) live: LiveCheckResponse,
+    pub(crate) why: WhyResponse,
     pub(crate) sync: SyncDesiredStateResponse,
     pub(crate) plan: PlanResponse,
     /// Of every operation.
@@ -56,6 +57,7 @@ pub(crate) enum Call {
     Status(GetServiceStatusRequest),
     Sync(SyncDesiredStateRequest),
     Plan(PlanRequest),
+    Why(WhyRequest),
     Deploy(DeployRequest),
     Start(StartServiceRequest),
     Stop(StopServiceRequest),
@@ -69,7 +71,7 @@ impl Call {
     pub(crate) fn mutates(&self) -> bool {
         !matches!(
             self,
-            Self::Read(_) | Self::Status(_) | Self::Plan(_) | Self::Watch(_)
+            Self::Read(_) | Self::Status(_) | Self::Plan(_) | Self::Watch(_) | Self::Why(_)
         )
     }
 }
@@ -396,6 +398,12 @@ impl McpAgentService for Double {
     ) -> Result<Response<LiveCheckResponse>, Status> {
         self.enter("live", request, |_| Call::Read("live"))?;
         let answer = self.script().live.clone();
+        Ok(self.answer(answer))
+    }
+
+    async fn why(&self, request: Request<WhyRequest>) -> Result<Response<WhyResponse>, Status> {
+        self.enter("why", request, Call::Why)?;
+        let answer = self.script().why.clone();
         Ok(self.answer(answer))
     }
 

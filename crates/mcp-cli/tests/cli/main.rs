@@ -15,4 +15,5 @@ mod status;
 mod sync;
 mod watch;
 mod which_node;
+mod why;
 mod world;

@@ -21,6 +21,19 @@ fn healthy() -> GetServiceStatusResponse {
     }
 }
 
+/// What auto-reconcile does about it.
+fn mended() -> GetServiceStatusResponse {
+    let mut status = drifted();
+    status.auto_reconcile = true;
+    status.drift[0].next_attempt = Some(at(3_604));
+    let mut gone = status.drift[0].clone();
+    gone.component = "job".to_owned();
+    gone.next_attempt = None;
+    gone.gave_up = true;
+    status.drift.push(gone);
+    status
+}
+
 fn drifted() -> GetServiceStatusResponse {
     let mut status = healthy();
     let mut api = component("api", "running", "exited");
@@ -37,6 +50,7 @@ fn drifted() -> GetServiceStatusResponse {
             cause: "137: killed (SIGKILL), out of memory at 256 MiB".to_owned(),
             exit_code: Some(137),
             incident_id: "i1".to_owned(),
+            ..Default::default()
         },
         DriftInfo {
             service: "hello".to_owned(),
@@ -255,4 +269,21 @@ async fn colours_appear_only_on_a_terminal() {
         let run = world.mcp(args).await.expect(0);
         assert!(!run.all().contains('\u{1b}'), "{args:?}");
     }
+}
+
+#[tokio::test]
+async fn what_auto_reconcile_will_do_about_drift_is_shown_with_it() {
+    let world = World::new();
+    let status = mended();
+    let script = Script {
+        status,
+        ..Script::default()
+    };
+    world.node("rift", script).await;
+    let run = world.mcp(&["status"]).await.expect(0);
+    snapshot!("status_mending", world, run.stdout);
+    let run = world.mcp(&["status", "--output", "json"]).await.expect(0);
+    let node = &run.json()["nodes"][0];
+    assert_eq!(node["auto_reconcile"], true);
+    assert_eq!(node["drift"][2]["gave_up"], true);
 }
