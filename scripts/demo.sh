@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The story of MCP in a minute: a node, a definition, a deploy, a crash, an alert, and back.
+# The story of MCP in a minute: a node, a definition, a deploy, a crash, an alert, and back:
+# by hand, then by the agent itself.
 #
 #   scripts/demo.sh          tells it and leaves nothing behind
 #   KEEP=1 scripts/demo.sh   leaves node and service running, and says how to use and remove them
@@ -89,6 +90,14 @@ listens() {
 
 started_at() {
     podman inspect --format '{{.State.StartedAt}}' "$1"
+}
+
+is_newer() {
+    [ "$(started_at "$1")" != "$2" ]
+}
+
+why_says() {
+    mcp why hello/web | grep -q -- "$1"
 }
 
 is_stopped() {
@@ -200,9 +209,13 @@ make_a_node() {
         --container-runtime "$podman_program" "${options[@]}" \
         --alert-command "$work/alert.sh" --bundle "$work/demo.bundle"
 
+    start_agent
+}
+
+start_agent() {
     printf '%s$ mcp-agent server --config %s &%s\n' "$bold" "$work/node/mcp-agent.toml" "$plain"
     # A session of its own, so that it outlives this one where it is to be kept.
-    setsid mcp-agent server --config "$work/node/mcp-agent.toml" >"$work/agent.log" 2>&1 &
+    setsid mcp-agent server --config "$work/node/mcp-agent.toml" >>"$work/agent.log" 2>&1 &
     agent=$!
     until_true "the agent listens on 127.0.0.1:$port" listens "$port"
 }
@@ -238,6 +251,8 @@ break_it() {
     delay=$(sed -n '1s/^alert \([0-9]*\) .*/\1/p' "$alert")
     run mcp status hello
     until_true "status says drift, exited" status_is 3 exited
+    run mcp why hello/web
+    until_true "why says what would mend it, and that nobody may" why_says "auto is off"
 }
 
 mend_it() {
@@ -250,10 +265,36 @@ mend_it() {
 
     local before
     before=$(started_at hello-web)
-    run mcp restart hello
+    show mcp restart hello "&"
+    mcp restart hello >"$work/restart" 2>&1 &
+    local restart=$!
+    run mcp wait hello
+    wait "$restart" || fail "this failed: mcp restart hello: $(cat "$work/restart")"
     [ "$(started_at hello-web)" != "$before" ] || fail "restart did not start it anew"
     happened "restarted"
+}
 
+let_it_mend() {
+    title "Let the agent mend it: [reconcile] auto = true"
+    run sed -i 's/^# auto = false/auto = true/' "$work/node/mcp-agent.toml"
+    kill -TERM "$agent"
+    wait "$agent" || fail "the agent did not stop in good order"
+    happened "the agent has stopped, its containers have not"
+    start_agent
+
+    local before
+    before=$(started_at hello-web)
+    run podman kill hello-web
+    until_true "it comes back by itself" is_newer hello-web "$before"
+    until_true "and answers" answers "$web"
+    run mcp status hello
+    until_true "status says that auto-reconcile is on" status_is 0 "auto-reconcile is on"
+    run mcp why hello/web
+    until_true "why says who brought it back" why_says "of auto-reconcile succeeded"
+}
+
+stop_it() {
+    title "And stop"
     run mcp stop hello
     until_true "web is stopped" is_stopped hello-web
     until_true "greeter is stopped" is_stopped hello-greeter
@@ -283,4 +324,6 @@ say_what_should_be
 deploy_it
 break_it
 mend_it
+let_it_mend
+stop_it
 sum_up

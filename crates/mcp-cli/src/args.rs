@@ -168,6 +168,7 @@ impl Command {
             | Self::Wait { .. }
             | Self::List
             | Self::Ps
+            | Self::Why { .. }
             | Self::Status(_) => true,
             Self::Login(_) | Self::Node(_) | Self::Completion(_) => false,
         }

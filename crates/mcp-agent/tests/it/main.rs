@@ -18,3 +18,4 @@ mod support;
 mod transport;
 mod waiting;
 mod watch;
+mod why;

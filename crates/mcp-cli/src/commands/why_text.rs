@@ -1,5 +1,7 @@
 //! `mcp why` as text: one label per line of thought, in the order in which the agent thinks.
 
+use std::fmt::Write as _;
+
 use anstyle::Style;
 use jiff::Timestamp;
 use mcp_model::text::escape;
@@ -18,7 +20,7 @@ impl Show for Explanation {
         let mut say = |label: &str, lines: Vec<String>| {
             for (n, line) in lines.iter().enumerate() {
                 let label = if n == 0 { label } else { "" };
-                page.push_str(&format!("  {LABEL}{label:<10}{LABEL:#}{}\n", escape(line)));
+                let _ = writeln!(page, "  {LABEL}{label:<10}{LABEL:#}{}", escape(line));
             }
         };
         say("wanted", vec![self.wanted()]);
@@ -51,6 +53,13 @@ impl Explanation {
         ago(self.now(), at)
     }
 
+    /// ` for 3s`; nothing where it is not known.
+    fn lasting(&self, since: Option<Timestamp>) -> String {
+        since.map_or_else(String::new, |since| {
+            format!(" for {}", duration(age(self.now(), since)))
+        })
+    }
+
     fn until(&self, at: Timestamp) -> String {
         duration(age(at, self.now()))
     }
@@ -63,7 +72,7 @@ impl Explanation {
         }
         if self.intent_at.is_some() {
             let by = self.intent_by.as_deref().unwrap_or("somebody");
-            words.push_str(&format!(", said by {by} {}", self.ago(self.intent_at)));
+            let _ = write!(words, ", said by {by} {}", self.ago(self.intent_at));
         }
         words + &reason(self.intent_message.as_deref().unwrap_or_default())
     }
@@ -71,8 +80,8 @@ impl Explanation {
     fn seen(&self) -> Vec<String> {
         let component = &self.component;
         let mut state = component.observed.clone();
-        if component.since.is_some() && !component.is_unknown() {
-            state.push_str(&format!(" since {}", self.ago(component.since)));
+        if let Some(since) = component.since.filter(|_| !component.is_unknown()) {
+            let _ = write!(state, " for {}", duration(age(self.now(), since)));
         }
         let code = component.exit_code.map(|code| format!("ended with {code}"));
         let id: String = component.container_id.chars().take(12).collect();
@@ -113,17 +122,21 @@ impl Explanation {
 
     fn differs(&self) -> Vec<String> {
         let line = |drift: &crate::view::Drift| {
-            let since = self.ago(drift.since);
-            format!("{} since {since}: {}", drift.kind, drift.cause)
+            format!(
+                "{}{}: {}",
+                drift.kind,
+                self.lasting(drift.since),
+                drift.cause
+            )
         };
         self.drift.iter().map(line).collect()
     }
 
     fn incidents(&self) -> Vec<String> {
         let line = |incident: &super::why::Incident| {
-            let since = self.ago(incident.opened);
+            let lasting = self.lasting(incident.opened);
             format!(
-                "{} since {since} ({}): {}",
+                "{}{lasting} ({}): {}",
                 incident.kind, incident.id, incident.cause
             )
         };

@@ -27,7 +27,7 @@ fn mended() -> GetServiceStatusResponse {
     status.auto_reconcile = true;
     status.drift[0].next_attempt = Some(at(3_604));
     let mut gone = status.drift[0].clone();
-    gone.component = "job".to_owned();
+    "job".clone_into(&mut gone.component);
     gone.next_attempt = None;
     gone.gave_up = true;
     status.drift.push(gone);

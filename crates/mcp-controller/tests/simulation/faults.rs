@@ -115,19 +115,51 @@ async fn a_run_that_does_not_end_leaves_its_key_unknown_and_not_as_it_was() {
 #[tokio::test(start_paused = true)]
 async fn drift_alone_changes_nothing() {
     let mut sim = Sim::new();
-    let wanted = [("web", "v1", "no"), ("api", "v1", "no"), ("db", "v1", "no")];
+    let names = ["exited", "gone", "spec", "both", "orphan", "fine"];
+    let wanted = names.map(|name| (name, "v1", "no"));
     sim.deploy(service("shop", &wanted)).await;
+    sim.deploy(service("quiet", &[("web", "v1", "no")])).await;
+    let stop = sim
+        .ask(mcp_model::Request::Stop("quiet".parse().unwrap()))
+        .await;
+    sim.settled(&stop).await;
     sim.fake.forget_calls();
-    sim.fake.kill("shop-web", 1);
-    sim.fake.remove_by_hand("shop-api");
-    sim.sync(vec![service(
-        "shop",
-        &[("web", "v1", "no"), ("api", "v2", "no"), ("db", "v2", "no")],
-    )])
-    .await;
+    // Runs, though it is meant to be stopped.
+    sim.fake.start_by_hand("quiet-web");
+    sim.fake.kill("shop-exited", 1);
+    sim.fake.crash("shop-both", 137, true);
+    sim.fake.remove_by_hand("shop-gone");
+    let mut changed = wanted.to_vec();
+    changed.retain(|(name, ..)| *name != "orphan");
+    changed.iter_mut().for_each(|(name, version, _)| {
+        if ["spec", "both"].contains(name) {
+            *version = "v2";
+        }
+    });
+    changed.push(("new", "v1", "no"));
+    sim.sync(vec![service("shop", &changed)]).await;
+    let mut inactive = service("idle", &[("web", "v1", "no")]);
+    sim.sync(vec![inactive.clone()]).await;
+    inactive.active = false;
+    sim.sync(vec![inactive]).await;
+    sim.fake.kill("shop-orphan", 1);
     seconds(7200).await;
-    assert_eq!(sim.told().len(), 3, "{:?}", sim.told());
-    assert_eq!(sim.fake.mutations(), []);
+    let mut told: Vec<String> = sim.told().into_iter().map(|(_, what)| what).collect();
+    told.sort();
+    let drift = [
+        "quiet/web",
+        "shop/both",
+        "shop/exited",
+        "shop/gone",
+        "shop/new",
+        "shop/spec",
+    ];
+    assert_eq!(
+        told,
+        drift.map(|key| format!("drift {key}")),
+        "each is told"
+    );
+    assert_eq!(sim.fake.mutations(), [], "and nothing is done");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,4 +8,5 @@ mod node;
 mod operations;
 mod replacement;
 mod storm;
+mod why;
 mod world;
