@@ -131,11 +131,11 @@ async fn drift_alone_changes_nothing() {
     sim.fake.remove_by_hand("shop-gone");
     let mut changed = wanted.to_vec();
     changed.retain(|(name, ..)| *name != "orphan");
-    changed.iter_mut().for_each(|(name, version, _)| {
+    for (name, version, _) in &mut changed {
         if ["spec", "both"].contains(name) {
             *version = "v2";
         }
-    });
+    }
     changed.push(("new", "v1", "no"));
     sim.sync(vec![service("shop", &changed)]).await;
     let mut inactive = service("idle", &[("web", "v1", "no")]);

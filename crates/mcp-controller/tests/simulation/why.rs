@@ -23,7 +23,7 @@ async fn why(sim: &Sim) -> Explanation {
 async fn what_why_says_is_what_the_next_run_does() {
     let mut sim = Sim::with(|settings| {
         settings.auto = Some(Allowance {
-            initial: Duration::from_secs(60),
+            initial: Duration::from_mins(1),
             max: Duration::from_mins(5),
             budget: 2,
             window: Duration::from_hours(1),
