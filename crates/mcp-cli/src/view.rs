@@ -86,7 +86,7 @@ pub(crate) struct Flapping {
 /// Something that stands about a node as a whole.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Incident {
-    pub(crate) incident_id: String,
+    pub(crate) id: String,
     /// `outage` or `reboot`.
     pub(crate) kind: String,
     pub(crate) since: Option<Timestamp>,
@@ -279,7 +279,7 @@ impl From<v1::IncidentInfo> for Incident {
     fn from(wire: v1::IncidentInfo) -> Self {
         Self {
             since: timestamp(wire.opened.as_ref()),
-            incident_id: wire.id,
+            id: wire.id,
             kind: wire.kind,
             cause: wire.cause,
         }

@@ -131,8 +131,8 @@ async fn what_stands_about_the_node_is_told_before_its_components() {
     world.node("rift", script(status)).await;
     let run = world.mcp(&["status"]).await.expect(0);
     let told = run.stdout.find("did not come back: shop/\\u{1b}web");
-    let states = run.stdout.find("DESIRED");
-    assert!(told.is_some() && told < states, "{}", run.stdout);
+    let table = run.stdout.find("DESIRED");
+    assert!(told.is_some() && told < table, "{}", run.stdout);
     let json = world.mcp(&["status", "--output", "json"]).await.expect(0);
     assert!(json.stdout.contains("node.reboot.1"), "{}", json.stdout);
 }
