@@ -101,6 +101,11 @@ fn what_is_spent_and_told_does_not_refill_with_time() {
         permit(&key(), &attempts, true, ALLOWANCE, later),
         Permit::Spent
     );
+    // Some attempts have left the window, others not.
+    assert_eq!(
+        permit(&key(), &attempts, true, ALLOWANCE, at(608)),
+        Permit::Spent
+    );
     // Not yet told, and the window has passed: it was no loop.
     assert_eq!(
         permit(&key(), &attempts, false, ALLOWANCE, later),
