@@ -36,6 +36,15 @@ impl AgentOptions {
             .set("runtime", "timeout", timeout)
     }
 
+    /// Lets a test end the agent at points that are named in `folder` (see the agent's feature
+    /// `failpoints`).
+    #[must_use]
+    pub fn failpoints(mut self, folder: &Path) -> Self {
+        let folder = folder.to_string_lossy().into_owned();
+        self.settings.push(("MCP_FAILPOINTS".to_owned(), folder));
+        self
+    }
+
     /// Adds the alert command.
     #[must_use]
     pub fn alert_command(self, program: &Path) -> Self {
@@ -144,6 +153,18 @@ impl Agent {
     #[track_caller]
     pub fn fill_the_disk(&self, bytes: u64) -> FullDisk {
         FullDisk::of(self.pid(), bytes)
+    }
+
+    /// Whether the agent ended by itself; it can be started again then.
+    pub fn has_ended(&mut self) -> bool {
+        let ended = self
+            .server
+            .as_mut()
+            .is_none_or(|server| server.ended().is_some());
+        if ended {
+            self.server = None;
+        }
+        ended
     }
 
     /// The agent's process id.
