@@ -10,7 +10,7 @@ E2E    := --features mcp-e2e/podman,mcp-agent/failpoints
 CHECKED := --workspace --all-targets $(E2E)
 
 .DEFAULT_GOAL := help
-.PHONY: help all build vet fmt lint check test fuzz demo bench docs deny proto-lint mcp mcp-agent deps clean
+.PHONY: help all build vet fmt lint check test kills fuzz demo bench docs deny proto-lint mcp mcp-agent deps clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,11 @@ test: deps ## set up, then every test, end-to-end tests included
 fuzz: ## set up, then every fuzz target for a minute (FUZZ_SECONDS=60; some only: FUZZ="definition argv")
 	scripts/packages.sh build fuzz
 	scripts/fuzz.sh $(FUZZ)
+
+kills: deps ## the long form: 500 SIGKILLs on real podman, 10,000 in the simulation (KILLS, SIM_KILLS)
+	$(CARGO) build --locked $(CHECKED)
+	SIM_KILLS=$(or $(SIM_KILLS),10000) $(CARGO) test --locked --package mcp-controller --test simulation kills
+	KILLS=$(or $(KILLS),500) $(CARGO) test --locked --workspace $(E2E) --test kills -- --nocapture
 
 check: ## the fast loop: format, lints, every test that needs no podman
 	$(CARGO) fmt --all --check

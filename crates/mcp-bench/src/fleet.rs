@@ -14,7 +14,7 @@ use mcp_controller::port::{AlertSink, Clock as _, Failure, Store};
 use mcp_controller::{Controller, Handle, Ports, Settings, Trigger, View};
 use mcp_identity::issue::{CertPaths, SanName, Validity, issue_ca_and_cert};
 use mcp_model::{
-    Alert, BootId, ComponentKey, ComponentSpec, ImageRef, IncidentChange, KeyState, Moment,
+    Alert, BootId, ComponentKey, ComponentSpec, Expiry, ImageRef, IncidentChange, KeyState, Moment,
     NodeState, ObservationChange, ObservedState, OperationRequest, Origin, Request, ServiceSpec,
     StandingRequest, StepOutcome, StepUpdate,
 };
@@ -263,6 +263,10 @@ impl Store for Counting {
 
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure> {
         self.inner.settle(outcome).await
+    }
+
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure> {
+        self.inner.expire(now).await
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {

@@ -3,13 +3,14 @@
 //! One task owns the queue and never waits for anything but the next thing to happen. Runs and
 //! listings are tasks of its own, joined before it ends; nothing is sent to itself.
 
+mod expiry;
 mod listing;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mcp_model::{ComponentKey, ContainerId, Moment};
+use mcp_model::{ComponentKey, ContainerId, Expiry, Moment};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
@@ -92,6 +93,7 @@ impl Controller {
                 Some(listed) = state.listings.join_next() => state.listed(listed),
                 Some(_) = state.pruning.join_next() => {}
                 Some(_) = state.explaining.join_next() => {}
+                Some(ended) = state.expiring.join_next() => state.expired(ended),
                 Some(message) = messages.recv() => state.message(message),
                 () = tokio::time::sleep_until(wake) => state.timer(),
             }
@@ -140,6 +142,9 @@ struct Loop {
     pruning: JoinSet<()>,
     pruned: Option<Instant>,
     explaining: JoinSet<()>,
+    expiring: JoinSet<Result<Expiry, Failure>>,
+    /// When the next waiting step may expire.
+    expiry: Instant,
 }
 
 impl Loop {
@@ -160,6 +165,8 @@ impl Loop {
             pruning: JoinSet::new(),
             pruned: None,
             explaining: JoinSet::new(),
+            expiring: JoinSet::new(),
+            expiry: Instant::now(),
         }
     }
 
@@ -307,7 +314,8 @@ impl Loop {
 
     fn next_wake(&self) -> Instant {
         let change = self.change.map(|(due, _)| due);
-        [self.queue.next_due(), change]
+        let expiry = self.expiring.is_empty().then_some(self.expiry);
+        [self.queue.next_due(), change, expiry]
             .into_iter()
             .flatten()
             .fold(self.resync, Instant::min)
@@ -318,6 +326,9 @@ impl Loop {
         if self.change.is_some_and(|(due, _)| due <= now) {
             self.change = None;
             self.list();
+        }
+        if self.expiry <= now && self.expiring.is_empty() {
+            self.expire();
         }
         if self.resync <= now {
             self.list();
@@ -343,6 +354,7 @@ impl Loop {
         self.listings.shutdown().await;
         self.pruning.shutdown().await;
         self.explaining.shutdown().await;
+        self.expiring.shutdown().await;
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use mcp_model::{
-    Alert, BootId, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef, IncidentChange,
-    KeyState, Moment, NodeState, ObservationChange, OperationId, StandingRequest, StepOutcome,
-    StepUpdate,
+    Alert, BootId, ComponentKey, ComponentSpec, Container, ContainerId, Expiry, ImageRef,
+    IncidentChange, KeyState, Moment, NodeState, ObservationChange, OperationId, StandingRequest,
+    StepOutcome, StepUpdate,
 };
 
 /// A call that failed, in words for the operator.
@@ -120,6 +120,8 @@ pub trait Store: Send + Sync + 'static {
     async fn step(&self, update: StepUpdate) -> Result<(), Failure>;
     /// Stores that a step ended; settles its operation with its last step.
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure>;
+    /// Ends the steps that were to begin by `now` and have not (S13).
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure>;
     /// Messages that are stored and not known to be delivered: the oldest of each incident, oldest
     /// first.
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure>;

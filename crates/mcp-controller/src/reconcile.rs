@@ -61,6 +61,9 @@ pub(crate) enum RunError {
     /// A container that is to go could not be removed.
     #[error("cannot remove a container: {0}")]
     Unremoved(String),
+    /// What was taken down could not be brought up again yet.
+    #[error("cannot bring the container up again yet: {0}")]
+    Refused(String),
     /// The run took longer than anything in it may.
     #[error("the run did not end within its deadline")]
     Overdue,
@@ -71,7 +74,7 @@ impl RunError {
     fn hides_the_state(&self) -> bool {
         match self {
             Self::Store(_) | Self::Overdue => true,
-            Self::Unobserved(_) | Self::Unremoved(_) => false,
+            Self::Unobserved(_) | Self::Unremoved(_) | Self::Refused(_) => false,
         }
     }
 }

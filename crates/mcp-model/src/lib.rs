@@ -26,7 +26,7 @@ pub use operation::{
     Operation, OperationId, OperationKind, OperationState, Phase, Progress, Step, StepState, Ticket,
 };
 pub use record::{
-    ComponentRecord, IncidentChange, KeyState, NewEvent, NodeState, ObservationChange,
+    ComponentRecord, Expiry, IncidentChange, KeyState, NewEvent, NodeState, ObservationChange,
     OperationRequest, Origin, Request, ServiceRecord, StandingRequest, StepOutcome, StepUpdate,
 };
 pub use spec::{ComponentSpec, EffectiveSpec, ServiceSpec, SpecError};

@@ -196,6 +196,9 @@ pub struct Progress {
     /// The new one did not come up; the old one is being put back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restoring: Option<String>,
+    /// Since when the runtime refuses to bring up again what was taken down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Moment>,
 }
 
 /// The permission to act on one key: one open step, with what was pinned when it was accepted.

@@ -1,5 +1,7 @@
 //! What the registry knows about a service and its components.
 
+use std::time::Duration;
+
 use crate::alert::{Alert, AlertKind, Incident, IncidentId};
 use crate::container::{ContainerId, Instance};
 use crate::event::Event;
@@ -68,6 +70,8 @@ pub struct KeyState {
     pub record: Option<ComponentRecord>,
     /// The oldest open step on the key: the permission to act.
     pub ticket: Option<Ticket>,
+    /// What the operation after that one wants, where one waits for its turn.
+    pub next: Option<OperationKind>,
     /// Incidents that stand.
     pub incidents: Vec<Incident>,
     /// When something was last said about the key, per kind of alert: what cooldowns run from.
@@ -106,6 +110,9 @@ pub struct ObservationChange {
     pub exit_code: Option<i32>,
     /// The version of the image that runs.
     pub version: String,
+    /// The life that MCP recorded a stop of runs on, and nobody is at work on it: its end, whenever
+    /// that comes, is not of that stop's making (S22).
+    pub outlived_stop: bool,
     /// The transitions, in order.
     pub events: Vec<NewEvent>,
 }
@@ -145,6 +152,15 @@ pub struct StepUpdate {
     pub progress: Progress,
     /// The life that it is about to stop on purpose (S22).
     pub stopping: Option<Instance>,
+}
+
+/// What became of operations that were to begin by now (S13).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Expiry {
+    /// Keys with a step that expired.
+    pub keys: Vec<ComponentKey>,
+    /// How long until the next one expires, where one waits.
+    pub next: Option<Duration>,
 }
 
 /// How a step ended.

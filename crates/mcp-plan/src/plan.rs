@@ -110,12 +110,18 @@ pub enum Decision {
 }
 
 impl Goal {
-    /// What an operation's step wants.
-    pub fn of(ticket: &Ticket) -> Self {
-        if let (Some(_), Some(old)) = (&ticket.progress.restoring, &ticket.progress.old) {
-            return Self::Restored {
-                old: old.clone(),
-                running: ticket.progress.old_was_running,
+    /// What an operation's step wants. Where the runtime refuses to bring the old container up again
+    /// and another operation waits, `next` is what that one wants: the old one is then only put out
+    /// of harm's way, as the next operation expects to find it (S16).
+    pub fn of(ticket: &Ticket, next: Option<OperationKind>) -> Self {
+        let progress = &ticket.progress;
+        if let (Some(_), Some(old)) = (&progress.restoring, &progress.old) {
+            return match next.filter(|_| progress.refused.is_some()) {
+                Some(OperationKind::Undeploy) => Self::Absent,
+                next => Self::Restored {
+                    old: old.clone(),
+                    running: progress.old_was_running && next.is_none(),
+                },
             };
         }
         match ticket.kind {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, BootId, ComponentKey, IncidentChange, KeyState, Moment, NodeState, ObservationChange,
-    StandingRequest, StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, Expiry, IncidentChange, KeyState, Moment, NodeState,
+    ObservationChange, StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::Database;
 
@@ -88,6 +88,10 @@ impl Store for DatabaseStore {
 
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure> {
         self.database().settle(&outcome).map_err(failure)
+    }
+
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure> {
+        self.database().expire(&now).map_err(failure)
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Store};
 use mcp_model::{
-    Alert, BootId, ComponentKey, IncidentChange, KeyState, Moment, NodeState, ObservationChange,
-    StandingRequest, StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, Expiry, IncidentChange, KeyState, Moment, NodeState,
+    ObservationChange, StandingRequest, StepOutcome, StepUpdate,
 };
 use mcp_registry::{Registry, RegistryError};
 
@@ -81,6 +81,10 @@ impl Store for RegistryStore {
 
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure> {
         self.0.settle(outcome).await.map_err(failure)
+    }
+
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure> {
+        self.0.expire(now).await.map_err(failure)
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {

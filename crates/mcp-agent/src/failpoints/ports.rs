@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use mcp_controller::port::{Failure, Listing, RunRequest, Runtime, RuntimeFailure, Store};
 use mcp_model::{
-    Alert, ComponentKey, Container, ContainerId, ImageRef, IncidentChange, KeyState, Moment,
-    ObservationChange, StandingRequest, StepOutcome, StepUpdate,
+    Alert, BootId, ComponentKey, Container, ContainerId, Expiry, ImageRef, IncidentChange,
+    KeyState, Moment, NodeState, ObservationChange, StandingRequest, StepOutcome, StepUpdate,
 };
 
 use super::Failpoints;
@@ -144,6 +144,19 @@ impl Store for Pierced<dyn Store> {
 
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure> {
         self.at("store.settle", self.inner.settle(outcome)).await
+    }
+
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure> {
+        self.at("store.expire", self.inner.expire(now)).await
+    }
+
+    async fn node(&self) -> Result<NodeState, Failure> {
+        self.at("store.node", self.inner.node()).await
+    }
+
+    async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
+        self.at("store.booted", self.inner.booted(boot, changes))
+            .await
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {

@@ -42,6 +42,7 @@ impl Reconciler {
             container: self.link(record, &seen.observed),
             exit_code: exit_code(&seen.observed),
             version: version(record, &seen.observed),
+            outlived_stop: operation.is_none() && outlived_stop(record, &seen.observed),
             events: transitions(record, &seen.observed, operation, now),
         };
         for new in &mut change.events {
@@ -103,6 +104,15 @@ fn since(record: &ComponentRecord, observed: &Observed, now: Moment) -> Moment {
     }
 }
 
+/// Whether a life runs on that a stop was recorded for: that stop failed (S22).
+fn outlived_stop(record: &ComponentRecord, observed: &Observed) -> bool {
+    let runs = observed.state() == ObservedState::Running;
+    match (&record.stopped, observed.container()) {
+        (Some(stopped), Some(now)) => runs && stopped.is_same_life(&now.instance),
+        _ => false,
+    }
+}
+
 fn exit_code(observed: &Observed) -> Option<i32> {
     let ended = matches!(
         observed.state(),
@@ -141,6 +151,7 @@ fn is_news(record: &ComponentRecord, change: &ObservationChange) -> bool {
         record.container.as_ref() != Some(id) || (known.is_some() && *revision != known)
     });
     !change.events.is_empty()
+        || change.outlived_stop
         || record.observed != change.observed
         || another_life
         || relinked
@@ -153,6 +164,9 @@ fn apply(record: &mut ComponentRecord, change: ObservationChange) {
     record.observed_since = Some(change.since);
     record.exit_code = change.exit_code;
     record.version = change.version;
+    if change.outlived_stop {
+        record.stopped = None;
+    }
     if change.instance.is_some() {
         record.instance = change.instance;
     }

@@ -4,20 +4,22 @@
 //! before the act that makes it true, so that a killed agent goes on from where the world is.
 
 mod act;
+mod way_back;
 
 use std::time::Duration;
 
 use mcp_model::operation::START_BY;
 use mcp_model::{
-    Condition, Container, ContainerId, KeyState, Observed, ObservedState, OperationKind,
+    Condition, Container, ContainerId, KeyState, Moment, Observed, ObservedState, OperationKind,
     StepOutcome, StepState, Ticket,
 };
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Findings, Reconciler, RunError};
 use crate::looks::Seen;
+use way_back::given_way;
 
 /// How often a step looks and plans before it is given up. A step needs two or three rounds; more
 /// only after time-outs.
@@ -47,6 +49,13 @@ enum Round {
     Over(String),
     /// Newer intent came before anything was taken down.
     Overruled,
+    /// The runtime refused a call, with these words. Nothing came up that could have died.
+    Refused {
+        /// Its words.
+        why: String,
+        /// The container is in its place, and only does not start.
+        in_place: bool,
+    },
 }
 
 /// A step while it is being carried out.
@@ -62,6 +71,10 @@ struct Work {
     name_taken: bool,
     /// Calls that were to bring something up and did not end, with what was said of the last.
     hung: (u32, String),
+    /// An earlier run of the step may have been killed in the middle of a start. What that left of
+    /// the container makes the next start fail, which clears it away (measured): the one after that
+    /// is the one that counts.
+    free_starts: u8,
     /// Its turn to act, from its first act but a pull to its end.
     turn: Option<OwnedSemaphorePermit>,
 }
@@ -94,6 +107,7 @@ impl Reconciler {
             aside_gone: false,
             name_taken: false,
             hung: (0, String::new()),
+            free_starts: u8::from(begun),
             turn: None,
         };
         for _ in 0..MAX_ROUNDS {
@@ -112,6 +126,14 @@ impl Reconciler {
                     None => {}
                     Some(why) => return self.settle(&work.ticket, StepState::Failed, why).await,
                 },
+                Round::Refused { why, .. } if !work.must_come_up() => {
+                    if let Some(why) = Self::way_back(&mut work, why) {
+                        return self.settle(&work.ticket, StepState::Failed, why).await;
+                    }
+                }
+                Round::Refused { why, in_place } => {
+                    return self.carry_on(state, work, why, in_place).await;
+                }
             }
         }
         let why = format!("not there after looking {MAX_ROUNDS} times");
@@ -136,7 +158,10 @@ impl Reconciler {
             return self.unobserved(work, why);
         }
         remember_old(&mut work.ticket, &seen.observed);
-        let goal = Goal::of(&work.ticket);
+        if let Some(why) = given_way(&work.ticket, state.next) {
+            return Ok(Round::Over(why));
+        }
+        let goal = Goal::of(&work.ticket, state.next);
         let took_down = work.ticket.progress.took_down;
         let spec = work.ticket.spec.clone();
         let situation = Situation {
@@ -147,13 +172,15 @@ impl Reconciler {
         };
         let actions = match plan(&goal, situation) {
             Decision::Wait => return self.unobserved(work, "its state cannot be read"),
-            Decision::Done => return Ok(arrived(&work.ticket, &seen.observed)),
+            Decision::Done => return Ok(arrived(&work.ticket, &seen.observed, state.next)),
             Decision::Act(actions) => actions,
         };
         let makes = actions
             .iter()
             .any(|a| matches!(a, Action::Run | Action::Start(_)));
-        if work.started && makes {
+        let came_up =
+            work.started || has_ended_since(&work.ticket, &seen.observed, self.ports.clock.now());
+        if came_up && makes {
             return Ok(Round::Lost(did_not_come_up(&seen)));
         }
         if makes && work.hung.0 >= MOST_HUNG && Self::can_turn_back(&work.ticket) {
@@ -217,32 +244,6 @@ impl Reconciler {
         Err(RunError::Unobserved(why.to_owned()))
     }
 
-    /// Where a replacement failed after the old container was taken down: turn round and bring it
-    /// back (S16). Otherwise, what to report.
-    fn way_back(work: &mut Work, why: String) -> Option<String> {
-        let progress = &mut work.ticket.progress;
-        if let Some(first) = &progress.restoring {
-            return Some(format!(
-                "{first}; and the old container could not be brought back: {why}"
-            ));
-        }
-        if !Self::can_turn_back(&work.ticket) {
-            return Some(why);
-        }
-        warn!(key = %work.ticket.key, why, "bringing the old container back");
-        work.ticket.progress.restoring = Some(why);
-        work.started = false;
-        work.made = None;
-        None
-    }
-
-    /// Whether a replacement has taken down an old container that it could bring back instead.
-    fn can_turn_back(ticket: &Ticket) -> bool {
-        let progress = &ticket.progress;
-        let replaces = ticket.kind == OperationKind::Deploy && progress.restoring.is_none();
-        replaces && progress.took_down && progress.old.is_some()
-    }
-
     async fn settle(
         &self,
         ticket: &Ticket,
@@ -280,17 +281,43 @@ pub(super) fn remember_old(ticket: &mut Ticket, holder: &Observed) {
 }
 
 /// What it means that nothing is left to do: success, or the end of the way back.
-fn arrived(ticket: &Ticket, holder: &Observed) -> Round {
+fn arrived(ticket: &Ticket, holder: &Observed, next: Option<OperationKind>) -> Round {
     let Some(why) = &ticket.progress.restoring else {
         return Round::Reached;
     };
     let old = ticket.progress.old.as_ref().map(|old| &old.id);
     let is_back = holder.container().map(|c| &c.instance.id) == old;
-    Round::Over(if is_back {
+    let left = next.filter(|_| ticket.progress.refused.is_some());
+    Round::Over(if let Some(next) = left {
+        format!("{why}; the old container was left to the {next} that waits")
+    } else if is_back {
         format!("{why}; the old container was put back")
     } else {
         format!("{why}; the old container is gone and could not be put back")
     })
+}
+
+/// Whether a life that this step began has ended already: a resumed step does not begin another one
+/// (S14). Not after a reboot, which ends everything.
+fn has_ended_since(ticket: &Ticket, holder: &Observed, now: Moment) -> bool {
+    let Observed::Present {
+        state: ObservedState::Exited,
+        container,
+        ..
+    } = holder
+    else {
+        return false;
+    };
+    let progress = &ticket.progress;
+    let is_the_steps = match ticket.kind {
+        OperationKind::Deploy if progress.restoring.is_none() => {
+            container.labels.operation.as_ref() == Some(&ticket.operation)
+        }
+        _ => progress.old.as_ref().is_some_and(|old| {
+            old.id == container.instance.id && !old.is_same_life(&container.instance)
+        }),
+    };
+    ticket.state == StepState::Running && ticket.accepted.boot_id == now.boot_id && is_the_steps
 }
 
 fn did_not_come_up(seen: &Seen) -> String {

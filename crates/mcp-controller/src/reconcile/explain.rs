@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mcp_model::{ComponentKey, Container, KeyState, Moment, Observed, Ticket};
+use mcp_model::{ComponentKey, Container, KeyState, Moment, Observed, OperationKind, Ticket};
 use mcp_plan::drift::assess;
 use mcp_plan::{Decision, Goal, Situation, converge, plan};
 
@@ -35,7 +35,10 @@ impl Reconciler {
         let intent = || deployed.unwrap_or(&record.spec);
         let spec = ticket.map_or_else(intent, |ticket| &ticket.spec).clone();
         let decision = match ticket {
-            Some(ticket) => self.step_decision(ticket.clone(), &observed).await,
+            Some(ticket) => {
+                self.step_decision(ticket.clone(), state.next, &observed)
+                    .await
+            }
             None => converge(record, &observed),
         };
         let Weighed { verdict, attempts } = match ticket {
@@ -82,7 +85,12 @@ impl Reconciler {
     }
 
     /// What an open step would do next.
-    async fn step_decision(&self, mut ticket: Ticket, holder: &Observed) -> Decision {
+    async fn step_decision(
+        &self,
+        mut ticket: Ticket,
+        next: Option<OperationKind>,
+        holder: &Observed,
+    ) -> Decision {
         let Ok(aside) = self.aside(&ticket, holder).await else {
             // Half a look is no look.
             return Decision::Wait;
@@ -94,7 +102,7 @@ impl Reconciler {
             spec: &ticket.spec,
             took_down: ticket.progress.took_down,
         };
-        plan(&Goal::of(&ticket), situation)
+        plan(&Goal::of(&ticket, next), situation)
     }
 
     /// The container that a step has moved away, where it is still there.

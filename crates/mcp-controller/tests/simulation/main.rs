@@ -2,11 +2,14 @@
 
 mod alerts;
 mod auto;
+mod fate;
 mod faults;
 mod hints;
+mod kills;
 mod node;
 mod operations;
 mod replacement;
 mod storm;
+mod way_back;
 mod why;
 mod world;

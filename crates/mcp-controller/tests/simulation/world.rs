@@ -11,9 +11,9 @@ use mcp_controller::port::{
 };
 use mcp_controller::{Controller, Handle, Ports, Settings, Status, Trigger, View};
 use mcp_model::{
-    Alert, AlertEvent, BootId, ComponentKey, ComponentSpec, Container, ContainerId, ImageRef,
-    IncidentChange, KeyState, Moment, NodeState, ObservationChange, ObservedState, Operation,
-    OperationId, OperationRequest, Origin, Request, ServiceSpec, Stamp, StandingRequest,
+    Alert, AlertEvent, BootId, ComponentKey, ComponentSpec, Container, ContainerId, Expiry,
+    ImageRef, IncidentChange, KeyState, Moment, NodeState, ObservationChange, ObservedState,
+    Operation, OperationId, OperationRequest, Origin, Request, ServiceSpec, Stamp, StandingRequest,
     StepOutcome, StepUpdate,
 };
 use mcp_registry::{Accepted, Database, EventFilter, OperationFilter, SyncRequest};
@@ -23,6 +23,8 @@ use mcp_runtime::{ContainerRuntime, RuntimeError};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::fate::Fate;
 
 const AGENT: &str = "sim-agent";
 /// podman takes a moment to end after the container was started.
@@ -66,30 +68,35 @@ pub(crate) struct SimStore {
     pub(crate) fails: Arc<Mutex<bool>>,
     pub(crate) prunes_for: Arc<Mutex<Duration>>,
     pub(crate) observes_for: Arc<Mutex<Duration>>,
+    pub(crate) fate: Fate,
 }
 
 impl SimStore {
-    fn with<T>(
+    async fn with<T>(
         &self,
         act: impl FnOnce(&mut Database) -> Result<T, mcp_registry::RegistryError>,
     ) -> Result<T, Failure> {
-        if *self.fails.lock().unwrap() {
-            return Err(Failure("the disk is full".into()));
-        }
-        act(&mut self.database.lock().unwrap()).map_err(|error| Failure(error.to_string()))
+        self.fate.pass().await;
+        let result = if *self.fails.lock().unwrap() {
+            Err(Failure("the disk is full".into()))
+        } else {
+            act(&mut self.database.lock().unwrap()).map_err(|error| Failure(error.to_string()))
+        };
+        self.fate.pass().await;
+        result
     }
 }
 
 #[async_trait]
 impl Store for SimStore {
     async fn keys(&self) -> Result<Vec<ComponentKey>, Failure> {
-        self.with(|db| db.keys())
+        self.with(|db| db.keys()).await
     }
 
     async fn load(&self, key: &ComponentKey) -> Result<KeyState, Failure> {
         let panics = self.panics_on.lock().unwrap().as_ref() == Some(key);
         assert!(!panics, "a bug in one key");
-        self.with(|db| db.load(key))
+        self.with(|db| db.load(key)).await
     }
 
     async fn observe(&self, change: ObservationChange) -> Result<(), Failure> {
@@ -97,19 +104,19 @@ impl Store for SimStore {
         if !takes.is_zero() {
             pass(takes).await;
         }
-        self.with(|db| db.observe(&change))
+        self.with(|db| db.observe(&change)).await
     }
 
     async fn incidents(&self, changes: Vec<IncidentChange>) -> Result<(), Failure> {
-        self.with(|db| db.incidents(&changes))
+        self.with(|db| db.incidents(&changes)).await
     }
 
     async fn node(&self) -> Result<NodeState, Failure> {
-        self.with(|db| db.node())
+        self.with(|db| db.node()).await
     }
 
     async fn booted(&self, boot: BootId, changes: Vec<IncidentChange>) -> Result<(), Failure> {
-        self.with(|db| db.booted(boot, &changes))
+        self.with(|db| db.booted(boot, &changes)).await
     }
 
     async fn transitions(
@@ -118,11 +125,11 @@ impl Store for SimStore {
         now: Moment,
         window: Duration,
     ) -> Result<u32, Failure> {
-        self.with(|db| db.transitions(key, &now, window))
+        self.with(|db| db.transitions(key, &now, window)).await
     }
 
     async fn accept_standing(&self, request: StandingRequest) -> Result<bool, Failure> {
-        self.with(|db| db.accept_standing(&request))
+        self.with(|db| db.accept_standing(&request)).await
     }
 
     async fn standing_attempts(
@@ -132,32 +139,37 @@ impl Store for SimStore {
         most: u32,
     ) -> Result<Vec<Moment>, Failure> {
         self.with(|db| db.standing_attempts(key, generation, most))
+            .await
     }
 
     async fn step(&self, update: StepUpdate) -> Result<(), Failure> {
-        self.with(|db| db.step(&update))
+        self.with(|db| db.step(&update)).await
     }
 
     async fn settle(&self, outcome: StepOutcome) -> Result<(), Failure> {
-        self.with(|db| db.settle(&outcome))
+        self.with(|db| db.settle(&outcome)).await
+    }
+
+    async fn expire(&self, now: Moment) -> Result<Expiry, Failure> {
+        self.with(|db| db.expire(&now)).await
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {
-        self.with(|db| db.undelivered(most))
+        self.with(|db| db.undelivered(most)).await
     }
 
     async fn delivered(&self, id: i64, outcome: String) -> Result<(), Failure> {
-        self.with(|db| db.delivered(id, &outcome))
+        self.with(|db| db.delivered(id, &outcome)).await
     }
 
     async fn prune(&self, now: Moment, retention: Duration) -> Result<(), Failure> {
         let takes = *self.prunes_for.lock().unwrap();
         pass(takes).await;
-        self.with(|db| db.prune(&now, retention)).map(drop)
+        self.with(|db| db.prune(&now, retention)).await.map(drop)
     }
 }
 
-struct SimRuntime(Fake);
+struct SimRuntime(Fake, Fate);
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn failure(error: RuntimeError) -> RuntimeFailure {
@@ -173,26 +185,26 @@ fn failure(error: RuntimeError) -> RuntimeFailure {
 #[async_trait]
 impl Runtime for SimRuntime {
     async fn list(&self) -> Result<Listing, RuntimeFailure> {
-        let listing = self.0.list().await.map_err(failure)?;
+        let listing = self.1.at(self.0.list()).await.map_err(failure)?;
         Ok(Listing {
             containers: listing.containers,
         })
     }
 
     async fn inspect(&self, id: &ContainerId) -> Result<Option<Container>, RuntimeFailure> {
-        self.0.inspect(id).await.map_err(failure)
+        self.1.at(self.0.inspect(id)).await.map_err(failure)
     }
 
     async fn inspect_name(&self, name: &str) -> Result<Option<Container>, RuntimeFailure> {
-        self.0.inspect_name(name).await.map_err(failure)
+        self.1.at(self.0.inspect_name(name)).await.map_err(failure)
     }
 
     async fn is_phantom(&self, name: &str) -> Result<bool, RuntimeFailure> {
-        self.0.is_phantom(name).await.map_err(failure)
+        self.1.at(self.0.is_phantom(name)).await.map_err(failure)
     }
 
     async fn pull(&self, image: &ImageRef, limit: Duration) -> Result<(), RuntimeFailure> {
-        self.0.pull(image, limit).await.map_err(failure)
+        self.1.at(self.0.pull(image, limit)).await.map_err(failure)
     }
 
     async fn run(&self, request: &RunRequest) -> Result<ContainerId, RuntimeFailure> {
@@ -210,31 +222,31 @@ impl Runtime for SimRuntime {
             operation,
             replace_phantom,
         };
-        let made = self.0.run(&request).await.map_err(failure);
+        let made = self.1.at(self.0.run(&request)).await.map_err(failure);
         pass(CALL_ENDS).await;
         made
     }
 
     async fn start(&self, id: &ContainerId) -> Result<(), RuntimeFailure> {
-        let started = self.0.start(id).await.map_err(failure);
+        let started = self.1.at(self.0.start(id)).await.map_err(failure);
         pass(CALL_ENDS).await;
         started
     }
 
     async fn stop(&self, id: &ContainerId, grace: Duration) -> Result<(), RuntimeFailure> {
-        self.0.stop(id, grace).await.map_err(failure)
+        self.1.at(self.0.stop(id, grace)).await.map_err(failure)
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), RuntimeFailure> {
-        self.0.remove(id).await.map_err(failure)
+        self.1.at(self.0.remove(id)).await.map_err(failure)
     }
 
     async fn rename(&self, id: &ContainerId, name: &str) -> Result<(), RuntimeFailure> {
-        self.0.rename(id, name).await.map_err(failure)
+        self.1.at(self.0.rename(id, name)).await.map_err(failure)
     }
 
     async fn last_lines(&self, id: &ContainerId, n: u32) -> Result<Vec<String>, RuntimeFailure> {
-        self.0.last_lines(id, n).await.map_err(failure)
+        self.1.at(self.0.last_lines(id, n)).await.map_err(failure)
     }
 }
 
@@ -319,6 +331,7 @@ impl Sim {
             panics_on: Arc::default(),
             fails: Arc::default(),
             prunes_for: Arc::default(),
+            fate: Fate::of(&fake),
             observes_for: Arc::default(),
         };
         let scribe = Scribe::default();
@@ -357,6 +370,7 @@ impl Sim {
     }
 
     pub(crate) fn start_agent(&mut self) {
+        self.store.fate.revive();
         let database = Database::open(&self.path, &mcp_registry::Options::default()).unwrap();
         self.store.database = Arc::new(Mutex::new(database));
         self.stop = CancellationToken::new();
@@ -531,7 +545,7 @@ fn boot(
     stop: &CancellationToken,
 ) -> (Handle, JoinSet<()>) {
     let ports = Ports {
-        runtime: Arc::new(SimRuntime(fake.clone())),
+        runtime: Arc::new(SimRuntime(fake.clone(), store.fate.clone())),
         store: Arc::new(store.clone()),
         alerts: Arc::new(scribe.clone()),
         clock: Arc::new(clock.clone()),

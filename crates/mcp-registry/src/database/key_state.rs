@@ -1,6 +1,8 @@
 //! Everything that a reconciliation of one key needs, in one snapshot.
 
-use mcp_model::{AlertKind, ComponentKey, Incident, IncidentId, KeyState, Moment, Scope, Ticket};
+use mcp_model::{
+    AlertKind, ComponentKey, Incident, IncidentId, KeyState, Moment, OperationKind, Scope, Ticket,
+};
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::incidents::scope_columns;
@@ -16,6 +18,7 @@ impl Database {
             Ok(KeyState {
                 record: services::component(conn, key)?,
                 ticket: oldest_ticket(conn, key)?,
+                next: second_in_line(conn, key)?,
                 incidents: open_incidents(conn, &key.clone().into())?,
                 last_told: last_told(conn, &key.clone().into())?,
             })
@@ -37,6 +40,20 @@ fn oldest_ticket(conn: &Connection, key: &ComponentKey) -> Result<Option<Ticket>
         .query_row(
             params![key.service.as_str(), key.component.as_str()],
             ticket,
+        )
+        .optional()
+}
+
+fn second_in_line(conn: &Connection, key: &ComponentKey) -> Result<Option<OperationKind>> {
+    let query = "\
+        SELECT o.kind
+        FROM operation_steps s JOIN operations o ON o.id = s.operation_id
+        WHERE s.service = ?1 AND s.component = ?2 AND s.state IN ('waiting', 'running')
+        ORDER BY o.seq LIMIT 1 OFFSET 1";
+    conn.prepare_cached(query)?
+        .query_row(
+            params![key.service.as_str(), key.component.as_str()],
+            |row| text(row, "kind"),
         )
         .optional()
 }

@@ -19,6 +19,9 @@ impl Database {
                 return Ok(());
             }
             link_container(tx, change)?;
+            if change.outlived_stop {
+                forget_stop(tx, &change.key)?;
+            }
             change
                 .events
                 .iter()
@@ -49,6 +52,14 @@ fn store_state(conn: &Connection, change: &ObservationChange) -> Result<bool> {
             change.version,
         ])?;
     Ok(updated > 0)
+}
+
+fn forget_stop(conn: &Connection, key: &ComponentKey) -> Result<()> {
+    conn.prepare_cached(
+        "UPDATE components SET stopped_instance = NULL WHERE service = ?1 AND name = ?2",
+    )?
+    .execute([key.service.as_str(), key.component.as_str()])?;
+    Ok(())
 }
 
 /// Links the container that belongs to the key. Where its labels do not tell the revision, what is

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mcp_model::operation::START_BY;
 use mcp_model::{
-    ComponentKey, Moment, Operation, OperationId, OperationKind, ServiceName, Stamp, Step,
+    ComponentKey, Expiry, Moment, Operation, OperationId, OperationKind, ServiceName, Stamp, Step,
     StepState,
 };
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
@@ -83,17 +83,14 @@ impl Database {
         })
     }
 
-    /// Ends the steps that were to begin by now and have not (S13). Returns their keys. What has
-    /// begun may have taken something down, and is carried to its end.
-    pub fn expire(
-        &mut self,
-        now: &Moment,
-    ) -> std::result::Result<Vec<ComponentKey>, RegistryError> {
+    /// Ends the steps that were to begin by now and have not (S13). What has begun may have taken
+    /// something down, and is carried to its end.
+    pub fn expire(&mut self, now: &Moment) -> std::result::Result<Expiry, RegistryError> {
         self.write("expire operations", |tx| {
-            let late: Vec<_> = waiting(tx)?
+            let waited = |step: &Waiting| now.since(&step.accepted);
+            let (late, early): (Vec<_>, Vec<_>) = waiting(tx)?
                 .into_iter()
-                .filter(|step| now.since(&step.accepted) >= START_BY)
-                .collect();
+                .partition(|step| waited(step) >= START_BY);
             let mut operations = BTreeSet::new();
             for step in &late {
                 end_step(
@@ -110,7 +107,13 @@ impl Database {
                 settle_where_done(tx, operation, now.wall)?;
             }
             let keys: BTreeSet<_> = late.iter().map(|step| step.key.clone()).collect();
-            Ok(keys.into_iter().collect())
+            Ok(Expiry {
+                keys: keys.into_iter().collect(),
+                next: early
+                    .iter()
+                    .map(|step| START_BY.saturating_sub(waited(step)))
+                    .min(),
+            })
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mcp_model::{
-    Alert, BootId, ComponentKey, Event, IncidentChange, KeyState, Moment, NodeState,
+    Alert, BootId, ComponentKey, Event, Expiry, IncidentChange, KeyState, Moment, NodeState,
     ObservationChange, Operation, OperationRequest, ServiceName, ServiceRecord, Stamp,
     StandingRequest, StepOutcome, StepUpdate,
 };
@@ -60,7 +60,7 @@ impl Registry {
     }
 
     /// See [`Database::expire`].
-    pub async fn expire(&self, now: Moment) -> Result<Vec<ComponentKey>> {
+    pub async fn expire(&self, now: Moment) -> Result<Expiry> {
         let act = move |db: &mut Database| db.expire(&now);
         self.call(Lane::Operations, "expire operations", act).await
     }

@@ -38,6 +38,7 @@ fn seen(millis: u64) -> ObservationChange {
         container: None,
         exit_code: None,
         version: String::new(),
+        outlived_stop: false,
         events: vec![NewEvent {
             event,
             counted: true,

@@ -37,6 +37,7 @@ fn change(events: Vec<NewEvent>) -> ObservationChange {
         container: Some((container('c'), Some(1))),
         exit_code: Some(137),
         version: "v1".into(),
+        outlived_stop: false,
         events,
     }
 }

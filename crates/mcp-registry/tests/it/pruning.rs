@@ -131,6 +131,7 @@ fn specs_that_something_refers_to_are_never_pruned() {
         container: Some(("ab".repeat(32).parse().unwrap(), Some(2))),
         exit_code: None,
         version: String::new(),
+        outlived_stop: false,
         events: Vec::new(),
     };
     node.db.observe(&made_from_two).unwrap();

@@ -30,6 +30,7 @@ fn a_step_begins_with_its_first_call_and_remembers() {
         old_was_running: true,
         took_down: true,
         restoring: None,
+        refused: Some(at(3)),
     };
     let update = StepUpdate {
         progress: progress.clone(),
@@ -103,16 +104,16 @@ fn what_does_not_begin_in_time_expires_by_the_boot_clock() {
     let mut jumped = minutes(9);
     jumped.wall = jumped.wall.plus(Duration::from_hours(365 * 24));
     let before = node.db.total_changes();
-    assert!(node.db.expire(&jumped).unwrap().is_empty());
+    assert!(node.db.expire(&jumped).unwrap().keys.is_empty());
     assert_eq!(node.db.total_changes(), before);
 
-    assert_eq!(node.db.expire(&minutes(10)).unwrap(), [key("a/c")]);
+    assert_eq!(node.db.expire(&minutes(10)).unwrap().keys, [key("a/c")]);
     assert_eq!(
         node.states("op01"),
         [StepState::Running, StepState::Expired]
     );
     assert_eq!(
-        node.db.expire(&minutes(15)).unwrap(),
+        node.db.expire(&minutes(15)).unwrap().keys,
         [key("a/b"), key("a/c")]
     );
     assert_eq!(node.db.operation("op02").state, OperationState::Expired);

@@ -43,6 +43,7 @@ impl Reconciler {
                 Err(RuntimeFailure::TimedOut(why)) => {
                     warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
                     if matches!(action, Action::Run | Action::Start(_)) {
+                        work.free_starts = 1;
                         work.hung = (work.hung.0 + 1, why);
                     }
                     return Ok(Round::Again);
@@ -53,12 +54,24 @@ impl Reconciler {
                     work.name_taken = true;
                     return Ok(Round::Again);
                 }
+                Err(RuntimeFailure::Other(why))
+                    if matches!(action, Action::Start(_)) && work.free_starts > 0 =>
+                {
+                    warn!(key = %work.ticket.key, why, "start refused after a resumption; once more");
+                    work.free_starts -= 1;
+                    return Ok(Round::Again);
+                }
                 // What is to go is gone for sooner or later, whatever holds the runtime up: a
                 // container that nobody knows of any more could come back to life.
                 Err(failure) if matches!(action, Action::Remove(_)) => {
                     return self.insist(work, &failure);
                 }
-                Err(failure) => return Ok(Round::Lost(failure.to_string())),
+                Err(failure) => {
+                    return Ok(Round::Refused {
+                        why: failure.to_string(),
+                        in_place: matches!(action, Action::Start(_)),
+                    });
+                }
             }
         }
         Ok(Round::Again)
@@ -93,7 +106,8 @@ impl Reconciler {
     /// A removal failed: try again later, but not for ever.
     fn insist(&self, work: &Work, failure: &RuntimeFailure) -> Result<Round, RunError> {
         let waited = self.ports.clock.now().since(&work.ticket.accepted);
-        if waited > START_BY + limit(&work.ticket) {
+        // An old container that is to come back waits for its place.
+        if waited > START_BY + limit(&work.ticket) && work.ticket.progress.restoring.is_none() {
             let running = if work.started {
                 "the new container runs, but "
             } else {

@@ -1,0 +1,197 @@
+//! What was taken down comes back, whatever the runtime says at first (S13, S16), and what never
+//! began or never happened leaves nothing behind (S13, S22).
+
+use std::time::Duration;
+
+use mcp_model::{ObservedState, OperationId, OperationState, Request};
+use mcp_runtime::fake::{Behaviour, Fault};
+use mcp_runtime::{Call, RuntimeError};
+
+use crate::world::{Sim, pass, seconds, service};
+
+fn refused(call: Call) -> Fault {
+    Fault::Fail(RuntimeError::Failed {
+        call,
+        object: "shop-web".into(),
+        exit: Some(126),
+        words: "address already in use".into(),
+    })
+}
+
+/// `shop/web` runs at v1; v3 dies at once.
+async fn stage() -> Sim {
+    let mut sim = Sim::new();
+    let dies = Behaviour {
+        ends: Some((Duration::ZERO, 3)),
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
+    sim.fake.latency(Call::Run, Duration::from_millis(10));
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim
+}
+
+async fn ask_deploy(sim: &mut Sim, version: &str) -> OperationId {
+    sim.ask(Request::Deploy {
+        service: service("shop", &[("web", version, "no")]),
+        only: None,
+    })
+    .await
+}
+
+/// Until the old container is out of its place and the new one is being made.
+async fn set_aside(sim: &Sim) {
+    while sim.fake.container("shop-web").is_some() {
+        pass(Duration::from_millis(1)).await;
+    }
+}
+
+fn error(sim: &Sim, id: &OperationId) -> String {
+    sim.operation(id).steps[0].error.clone()
+}
+
+fn names(sim: &Sim) -> Vec<String> {
+    sim.fake.containers().into_iter().map(|c| c.name).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_whose_start_is_refused_for_a_while_runs_again() {
+    let mut sim = stage().await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    sim.fake.next(Call::Start, 4, &refused(Call::Start));
+    let id = ask_deploy(&mut sim, "v3").await;
+    let operation = sim.settled(&id).await;
+    assert_eq!(operation.state, OperationState::Failed);
+    assert!(error(&sim, &id).contains("was put back"), "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap().instance;
+    assert!(now.id == old && now.pid.is_some(), "{now:?}");
+    assert_eq!(names(&sim), ["shop-web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_that_never_starts_again_is_in_its_place_and_told() {
+    let mut sim = stage().await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    sim.fake.next(Call::Start, 10_000, &refused(Call::Start));
+    let id = ask_deploy(&mut sim, "v3").await;
+    assert_eq!(sim.settled(&id).await.state, OperationState::Failed);
+    let error = error(&sim, &id);
+    assert!(
+        error.contains("does not start") && error.contains("address already in use"),
+        "{error}"
+    );
+    assert_eq!(sim.fake.container("shop-web").unwrap().instance.id, old);
+    assert_eq!(names(&sim), ["shop-web"]);
+    sim.until_told(1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_is_put_back_however_long_that_is_refused_and_somebody_is_told() {
+    let mut sim = stage().await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    let id = ask_deploy(&mut sim, "v3").await;
+    set_aside(&sim).await;
+    sim.fake.next(Call::Rename, 10_000, &refused(Call::Rename));
+    sim.until_told(1).await;
+    assert_eq!(sim.operation(&id).state, OperationState::Running);
+    // Also by an agent that has to find out first.
+    sim.kill_agent().await;
+    seconds(24 * 3600).await;
+    sim.start_agent();
+    seconds(3600).await;
+    assert_eq!(sim.operation(&id).state, OperationState::Running);
+    sim.fake.forget_faults();
+    assert_eq!(sim.settled(&id).await.state, OperationState::Failed);
+    let now = sim.fake.container("shop-web").unwrap().instance;
+    assert!(now.id == old && now.pid.is_some(), "{now:?}");
+    assert_eq!(names(&sim), ["shop-web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_waits_takes_over_from_a_way_back_that_is_refused() {
+    let mut sim = stage().await;
+    sim.fake.next(Call::Start, 10_000, &refused(Call::Start));
+    let first = ask_deploy(&mut sim, "v3").await;
+    seconds(30).await;
+    assert_eq!(sim.operation(&first).state, OperationState::Running);
+    let second = ask_deploy(&mut sim, "v2").await;
+    let operation = sim.settled(&second).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    assert_eq!(sim.operation(&first).state, OperationState::Failed);
+    let error = error(&sim, &first);
+    assert!(error.contains("the deploy that waits"), "{error}");
+    assert_eq!(names(&sim), ["shop-web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_undeploy_ends_a_way_back_that_is_refused_and_leaves_nothing() {
+    let mut sim = stage().await;
+    let first = ask_deploy(&mut sim, "v3").await;
+    set_aside(&sim).await;
+    sim.fake.next(Call::Rename, 10_000, &refused(Call::Rename));
+    seconds(30).await;
+    assert_eq!(sim.operation(&first).state, OperationState::Running);
+    let undeploy = Request::Undeploy {
+        service: "shop".parse().unwrap(),
+        only: None,
+    };
+    let second = sim.ask(undeploy).await;
+    assert_eq!(sim.settled(&second).await.state, OperationState::Succeeded);
+    assert_eq!(sim.operation(&first).state, OperationState::Failed);
+    assert!(names(&sim).is_empty(), "{:?}", names(&sim));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_whose_start_is_refused_for_a_while_comes_up() {
+    let mut sim = stage().await;
+    sim.fake.next(Call::Start, 4, &refused(Call::Start));
+    let id = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    let operation = sim.settled(&id).await;
+    assert_eq!(operation.state, OperationState::Succeeded, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap().instance;
+    assert!(now.pid.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_waits_behind_a_long_one_expires_in_time() {
+    let mut sim = stage().await;
+    sim.fake.next(Call::Stop, 10_000, &Fault::Hang);
+    let first = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    while sim.operation(&first).state != OperationState::Running {
+        pass(Duration::from_millis(1)).await;
+    }
+    seconds(60).await;
+    let second = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    seconds(9 * 60 + 59).await;
+    assert_eq!(sim.operation(&second).state, OperationState::Accepted);
+    // Whoever waits for it is woken.
+    let told = tokio::time::timeout(Duration::from_secs(2), sim.settled(&second)).await;
+    assert_eq!(told.unwrap().state, OperationState::Expired);
+    assert_eq!(sim.operation(&first).state, OperationState::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_long_after_a_stop_that_failed_was_not_meant() {
+    let mut sim = stage().await;
+    sim.fake.next(Call::Stop, 1, &refused(Call::Stop));
+    let id = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    assert_eq!(sim.settled(&id).await.state, OperationState::Failed);
+    seconds(1).await;
+    sim.fake.crash("shop-web", 1, false);
+    sim.until_state("shop/web", ObservedState::Exited).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_start_has_left_does_not_fail_the_start_that_is_resumed() {
+    let mut sim = stage().await;
+    let id = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    while sim.operation(&id).state != OperationState::Running {
+        pass(Duration::from_millis(1)).await;
+    }
+    sim.kill_agent().await;
+    sim.fake.next(Call::Start, 1, &refused(Call::Start));
+    sim.start_agent();
+    let resumed = tokio::time::timeout(Duration::from_millis(500), sim.settled(&id)).await;
+    assert_eq!(resumed.unwrap().state, OperationState::Succeeded);
+}
