@@ -1,4 +1,4 @@
-//! What an agent takes while nothing happens to its fifty containers: memory and processor time
+//! What an agent takes while nothing happens to its hundred containers: memory and processor time
 //! of its whole process tree, and writes to its database.
 
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use crate::samples::Samples;
 use crate::stage::Stage;
 use crate::writes::Written;
 
-const CONTAINERS: usize = 50;
+const CONTAINERS: usize = 100;
 const SERVICE: &str = "idle";
 /// How often the runtime is listed here…
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -18,6 +18,7 @@ mod flaps;
 mod fleet;
 mod hung;
 mod idle;
+mod journal;
 mod large;
 mod procs;
 mod report;
@@ -39,8 +40,9 @@ use report::{Row, say};
 type Measure = fn() -> Result<Vec<Row>>;
 
 /// All of them, in the order of the table.
-const MEASURES: [(&str, Measure); 7] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("deploy", deploys::measure),
+    ("journal", journal::measure),
     ("death", deaths::measure),
     ("large", large::measure),
     ("queue", work_queue::measure),

@@ -10,7 +10,8 @@ use crate::procs;
 
 /// What the components are made from.
 pub(crate) const IMAGE: &str = "localhost/hello:v1";
-const NODE: &str = "bench";
+/// What the node is called.
+pub(crate) const NODE: &str = "bench";
 
 /// How long the agent must have been without children to count as done with what it was doing:
 /// longer than it gathers changes before it lists them.
