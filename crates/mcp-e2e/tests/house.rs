@@ -119,6 +119,79 @@ fn every_criterion_of_the_plan_has_a_test() {
     assert!(without.is_empty(), "no test named:\n{}", without.join("\n"));
 }
 
+#[test]
+fn every_threat_has_a_test() {
+    let text = read("docs/security.md");
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let heads = ["| input |", "| fault |", "| attack |"];
+    let rows: Vec<&str> = rows
+        .filter(|row| !heads.iter().any(|head| row.starts_with(head)))
+        .collect();
+    assert!(rows.len() > 25, "only {} rows were found", rows.len());
+    let without: Vec<&&str> = rows
+        .iter()
+        .filter(|row| test_names(row).is_empty())
+        .collect();
+    assert!(without.is_empty(), "no test named:\n{without:#?}");
+}
+
+/// Rules of what a later release brings.
+const NOT_DUE: [&str; 4] = ["S49", "S50", "S54", "S55"];
+
+#[test]
+fn every_rule_that_is_due_has_a_test() {
+    let text = read("docs/semantics.md");
+    let rules: Vec<(&str, &str)> = text
+        .split("\n**S")
+        .skip(1)
+        .map(|rule| rule.split_once(".**").expect("a number and a full stop"))
+        .collect();
+    let numbers: Vec<String> = rules
+        .iter()
+        .map(|(number, _)| format!("S{number}"))
+        .collect();
+    let all: Vec<String> = (1..=55).map(|number| format!("S{number}")).collect();
+    assert_eq!(numbers, all, "each rule once, in order");
+    let without: Vec<&String> = numbers
+        .iter()
+        .zip(&rules)
+        .filter(|(number, (_, text))| {
+            test_names(text).is_empty() != NOT_DUE.contains(&number.as_str())
+        })
+        .map(|(number, _)| number)
+        .collect();
+    assert!(
+        without.is_empty(),
+        "due without a test, or not due with one: {without:?}"
+    );
+}
+
+#[test]
+fn every_link_to_a_test_leads_to_its_file() {
+    let mut wrong = Vec::new();
+    for document in documents() {
+        for (name, path) in links(&read(&document)) {
+            let file = repository().join("docs").join(&path);
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            if is_test_name(&name) && !text.contains(&format!("fn {name}")) {
+                wrong.push(format!("{document}: {name} is not in {path}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Links whose text is in back quotes: that text, and where they lead.
+fn links(text: &str) -> Vec<(String, String)> {
+    let parts = text.split("[`").skip(1);
+    let link = |part: &str| {
+        let (name, rest) = part.split_once("`](")?;
+        let (path, _) = rest.split_once(')')?;
+        Some((name.to_owned(), path.to_owned()))
+    };
+    parts.filter_map(link).collect()
+}
+
 fn documents() -> Vec<String> {
     let entries = fs::read_dir(repository().join("docs")).expect("the project has documents");
     let names = entries.map(|entry| entry.expect("it is readable").file_name());

@@ -162,9 +162,7 @@ fn response(explained: &Explanation, actors: &Actors) -> v1::WhyResponse {
         next_attempt: next_attempt(explained.verdict).map(|at| stamp_to_wire(at.wall)),
         attempts: explained.attempts,
         budget: explained.budget,
-        intent_by: intent
-            .map(|call| call.origin.caller.clone())
-            .unwrap_or_default(),
+        intent_by: record.intent_by.clone(),
         intent_at: Some(stamp_to_wire(record.intent_at.wall)),
         intent_message: intent.map(|call| call.message.clone()).unwrap_or_default(),
         last_operation: actors.last.as_ref().map(info::operation_info),
