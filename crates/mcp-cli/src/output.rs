@@ -106,6 +106,14 @@ impl Output {
         }
     }
 
+    /// Writes to a terminal as it is, moves of the cursor included. What it shows was
+    /// [`styled`](Self::styled) before.
+    pub(crate) fn draw(frame: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(frame.as_bytes())?;
+        stdout.flush()
+    }
+
     /// Tells the operator something that is not data.
     pub(crate) fn note(self, text: &str) {
         self.talk(&safe(text, "  "));

@@ -31,6 +31,29 @@ impl Show for Status {
 }
 
 impl Status {
+    /// As text for a screen of so many rows, with what is `lost` beside it. Where not all of it
+    /// fits, what is wrong comes first, and what does not fit is the end.
+    pub(super) fn screen(&self, lost: &[String], rows: usize) -> String {
+        let lost: String = lost.iter().flat_map(|why| [why, "\n"]).collect();
+        let gap = if lost.is_empty() { "" } else { "\n" };
+        let whole = format!("{}{gap}{lost}", self.text());
+        if whole.lines().count() < rows {
+            return whole;
+        }
+        let sections = [
+            self.views(),
+            lost,
+            self.incidents(),
+            self.verdict().trim_start().to_owned(),
+            self.flapping(),
+            "\n".to_owned(),
+            self.states(),
+            self.events(),
+            self.foreign(),
+        ];
+        sections.concat()
+    }
+
     /// Each node with the name to show for it: none where there is only one.
     fn named(&self) -> impl Iterator<Item = (&str, &View)> {
         let several = self.nodes.len() > 1;

@@ -1,13 +1,16 @@
 //! The table of `mcp status`, drawn again where it stands.
 
+mod canvas;
+
+use std::io;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use futures::future::join_all;
 use futures::{Stream, StreamExt as _};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use mcp_config::cli::Node;
 use mcp_proto::v1::GetServiceStatusResponse;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::News;
@@ -15,7 +18,9 @@ use crate::agent::Agent;
 use crate::commands::status::{Status, View, known};
 use crate::context::Context;
 use crate::fleet::Answer;
-use crate::output::Show as _;
+use crate::output::Output;
+
+use canvas::{Canvas, Size};
 
 /// What comes together is drawn together.
 const GATHER: Duration = Duration::from_millis(150);
@@ -30,7 +35,7 @@ pub(super) struct Screen<'a> {
     context: &'a Context,
     service: &'a str,
     rows: Vec<Rows<'a>>,
-    bar: ProgressBar,
+    canvas: Canvas,
 }
 
 /// What is known of one node.
@@ -39,7 +44,6 @@ struct Rows<'a> {
     agent: Option<Agent>,
     answer: Result<Option<GetServiceStatusResponse>, String>,
     connected: bool,
-    stale: bool,
 }
 
 impl<'a> Screen<'a> {
@@ -49,17 +53,12 @@ impl<'a> Screen<'a> {
             agent: None,
             answer: Err("connecting".to_owned()),
             connected: false,
-            stale: false,
         });
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stdout());
-        if let Ok(style) = ProgressStyle::with_template("{msg}") {
-            bar.set_style(style);
-        }
         Self {
             context,
             service,
             rows: rows.collect(),
-            bar,
+            canvas: Canvas::default(),
         }
     }
 
@@ -68,6 +67,7 @@ impl<'a> Screen<'a> {
         mut self,
         mut news: impl Stream<Item = (usize, News)> + Unpin,
     ) -> Result<()> {
+        let mut resized = signal(SignalKind::window_change())?;
         let mut draw_at = Instant::now() + GATHER;
         loop {
             tokio::select! {
@@ -76,28 +76,29 @@ impl<'a> Screen<'a> {
                     draw_at = draw_at.min(Instant::now() + GATHER);
                     self.rows[index].learn(told);
                 }
+                // What is known fits differently now; nobody need be asked for that.
+                _ = resized.recv() => self.draw()?,
                 () = tokio::time::sleep_until(draw_at) => {
-                    self.draw().await;
+                    self.refresh().await;
+                    self.draw()?;
                     draw_at = Instant::now() + REFRESH;
                 }
             }
         }
-        self.draw().await;
-        self.bar.abandon();
+        self.draw()?;
         Ok(())
     }
 
-    async fn draw(&mut self) {
+    async fn refresh(&mut self) {
         let (context, service) = (self.context, self.service);
-        join_all(
-            self.rows
-                .iter_mut()
-                .map(|rows| rows.refresh(context, service)),
-        )
-        .await;
+        let rows = self.rows.iter_mut();
+        join_all(rows.map(|rows| rows.refresh(context, service))).await;
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
         let views = self.rows.iter().filter_map(Rows::view).collect();
         let mut status = Status::of(views);
-        if !service.is_empty() {
+        if !self.service.is_empty() {
             status.forget_foreign();
         }
         let lost = self
@@ -105,25 +106,18 @@ impl<'a> Screen<'a> {
             .iter()
             .filter_map(|rows| rows.answer.as_ref().err());
         let lost: Vec<String> = lost
-            .map(|why| format!("\n{}", mcp_model::text::escape(why)))
+            .map(|why| mcp_model::text::escape(why).into_owned())
             .collect();
-        let text = format!("{}{}", status.text(), lost.concat());
-        self.bar.set_message(context.out.styled(&text));
-        self.bar.tick();
-    }
-}
-
-impl Drop for Screen<'_> {
-    fn drop(&mut self) {
-        // What was drawn last stays, whatever ended it.
-        self.bar.abandon();
+        let size = Size::of_the_terminal();
+        let text = self.context.out.styled(&status.screen(&lost, size.rows));
+        Output::draw(&self.canvas.frame(&text, size))
     }
 }
 
 impl Rows<'_> {
     fn learn(&mut self, news: News) {
         match news {
-            News::Change(_) => (self.connected, self.stale) = (true, true),
+            News::Change(_) => self.connected = true,
             News::Lost(why) | News::Refused(why) => {
                 (self.connected, self.agent) = (false, None);
                 self.answer = Err(why);
@@ -136,7 +130,6 @@ impl Rows<'_> {
         if !self.connected {
             return;
         }
-        self.stale = false;
         let asked = tokio::time::timeout(PATIENCE, self.ask(context, service)).await;
         let late = |_| Err(anyhow!("{} does not answer now", self.node.name));
         let answer = asked.unwrap_or_else(late);
