@@ -88,6 +88,8 @@ struct Inner {
     /// Streams that were begun, and those that have told everything.
     streams: Mutex<usize>,
     told: watch::Sender<usize>,
+    /// Something was added to what streams tell.
+    more: watch::Sender<()>,
 }
 
 /// A running double.
@@ -140,6 +142,7 @@ impl Double {
             looks: watch::Sender::new(0),
             streams: Mutex::default(),
             told: watch::Sender::new(0),
+            more: watch::Sender::new(()),
         };
         Self {
             port,
@@ -179,6 +182,63 @@ impl Double {
             _ => None,
         });
         watches.collect()
+    }
+
+    /// Goes on in the stream that is open.
+    pub(crate) fn tells(&self, messages: impl IntoIterator<Item = WatchResponse>) {
+        let mut script = self.script();
+        script.watch.last_mut().unwrap().extend(messages);
+        drop(script);
+        self.inner.more.send_replace(());
+    }
+
+    /// Breaks the stream that is open; the next one tells this.
+    pub(crate) fn breaks(&self, next: Vec<WatchResponse>) {
+        self.script().watch.push(next);
+        self.inner.more.send_replace(());
+    }
+
+    /// Tells what the script has for a stream, and for as long as it is the last what is added.
+    async fn tell(self, stream: usize, sender: mpsc::Sender<Result<WatchResponse, Status>>) {
+        let mut more = self.inner.more.subscribe();
+        let (mut at, mut all) = (0, false);
+        loop {
+            let (message, last) = {
+                let script = self.script();
+                let messages = &script.watch[stream];
+                (messages.get(at).cloned(), stream + 1 == script.watch.len())
+            };
+            if let Some(mut message) = message {
+                at += 1;
+                self.name_the_accepted(&mut message).await;
+                if sender.send(Ok(message)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            if !all {
+                all = true;
+                self.inner.told.send_modify(|told| *told += 1);
+            }
+            if !last {
+                let _ = sender.send(Err(Status::unavailable("it broke"))).await;
+                return;
+            }
+            tokio::select! {
+                _ = more.changed() => {}
+                () = sender.closed() => return,
+            }
+        }
+    }
+
+    async fn name_the_accepted(&self, message: &mut WatchResponse) {
+        if let Some(watch_response::Change::Operation(operation)) = &mut message.change
+            && operation.id == ACCEPTED
+        {
+            self.accepted().await;
+            let accepted = self.inner.operations.lock().unwrap().last().cloned();
+            operation.id = accepted.unwrap();
+        }
     }
 
     /// Makes it know an operation.
@@ -450,33 +510,11 @@ impl McpAgentService for Double {
             *streams += 1;
             *streams
         };
-        let script = self.script().watch.clone();
-        let Some(messages) = script.get(number - 1).cloned() else {
+        if self.script().watch.len() < number {
             return not_built();
-        };
-        let breaks = number < script.len();
+        }
         let (sender, stream) = mpsc::channel(1);
-        let double = self.clone();
-        let tell = async move {
-            for mut message in messages {
-                if let Some(watch_response::Change::Operation(operation)) = &mut message.change
-                    && operation.id == ACCEPTED
-                {
-                    double.accepted().await;
-                    let accepted = double.inner.operations.lock().unwrap().last().cloned();
-                    operation.id = accepted.unwrap();
-                }
-                if sender.send(Ok(message)).await.is_err() {
-                    return;
-                }
-            }
-            double.inner.told.send_modify(|told| *told += 1);
-            if breaks {
-                let _ = sender.send(Err(Status::unavailable("it broke"))).await;
-            } else {
-                sender.closed().await;
-            }
-        };
+        let tell = self.clone().tell(number - 1, sender);
         #[expect(clippy::disallowed_methods, reason = "the test's runtime ends it")]
         tokio::spawn(tell);
         Ok(Response::new(ReceiverStream::new(stream)))

@@ -8,12 +8,12 @@ use std::process::Stdio;
 
 use mcp_identity::Token;
 use mcp_identity::double::{Behaviour, IdentityService};
-use rustix::pty::OpenptFlags;
 use rustix::termios::LocalModes;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::double::{Double, Script};
 use crate::snapshot;
+use crate::terminal;
 use crate::world::{Run, World, finish, token};
 
 const PASSWORD: &str = "correct horse \"battery\" staple\\ ";
@@ -358,37 +358,10 @@ async fn a_token_can_be_kept_for_one_node() {
     assert_eq!(vade.trim(), token("vade"));
 }
 
-/// Both ends of a terminal.
-fn terminal() -> (File, File) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let ours = rustix::pty::openpt(flags).unwrap();
-    rustix::pty::grantpt(&ours).unwrap();
-    rustix::pty::unlockpt(&ours).unwrap();
-    let name = rustix::pty::ptsname(&ours, Vec::new()).unwrap();
-    let mut options = File::options();
-    options.read(true).write(true);
-    let theirs = options.open(name.to_str().unwrap()).unwrap();
-    (File::from(ours), theirs)
-}
-
 #[test]
 fn on_a_terminal_both_are_asked_for_and_the_password_does_not_show() {
     let desk = Desk::new();
-    let (mut ours, theirs) = terminal();
-    // A new session, whose terminal this one is.
-    let mut command = std::process::Command::new("setsid");
-    command
-        .args(["--ctty", "--wait", env!("CARGO_BIN_EXE_mcp"), "login"])
-        .env_clear()
-        .env("HOME", desk.world.home())
-        .env("PATH", std::env::var_os("PATH").unwrap())
-        .stdin(theirs.try_clone().unwrap())
-        .stdout(theirs.try_clone().unwrap())
-        .stderr(theirs);
-    let mut child = command.spawn().unwrap();
-    // When the child is gone, nobody has the other end, and reading fails.
-    drop(command);
-
+    let (mut child, mut ours) = terminal::run(&desk.world, &["login"]);
     let mut seen = String::new();
     let mut until = |ours: &mut File, words: &str| {
         let mut bytes = [0; 512];

@@ -13,7 +13,7 @@ use crate::double::{ACCEPTED, Call, Double, Script};
 use crate::fixtures::{component, done};
 use crate::world::{World, finish};
 
-fn told(cursor: u64, change: Change) -> WatchResponse {
+pub(crate) fn told(cursor: u64, change: Change) -> WatchResponse {
     WatchResponse {
         cursor,
         change: Some(change),
@@ -21,14 +21,17 @@ fn told(cursor: u64, change: Change) -> WatchResponse {
 }
 
 /// A whole picture: what is so, and where to go on.
-fn picture(cursor: u64, changes: impl IntoIterator<Item = Change>) -> Vec<WatchResponse> {
+pub(crate) fn picture(
+    cursor: u64,
+    changes: impl IntoIterator<Item = Change>,
+) -> Vec<WatchResponse> {
     let begin = told(0, Change::Resync(true));
     let changes = changes.into_iter().map(|change| told(0, change));
     let end = told(cursor, Change::Complete(true));
     std::iter::once(begin).chain(changes).chain([end]).collect()
 }
 
-fn state(component_name: &str, observed: &str) -> Change {
+pub(crate) fn state(component_name: &str, observed: &str) -> Change {
     Change::State(ComponentState {
         service: "hello".to_owned(),
         component: Some(component(component_name, "running", observed)),

@@ -56,7 +56,7 @@ impl Canvas {
             // Cut lines end in whatever style they had.
             let line = truncate_str(line, size.columns, "…");
             // Cannot fail: it is written to memory.
-            let _ = write!(frame, "{line}\u{1b}[0m{TO_THE_RIGHT}\r\n");
+            let _ = writeln!(frame, "{line}\u{1b}[0m{TO_THE_RIGHT}");
         }
         frame.push_str(BELOW);
         self.drawn = Some((lines.len(), size));
