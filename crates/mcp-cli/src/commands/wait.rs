@@ -39,10 +39,31 @@ struct Ended {
     service: String,
     /// `succeeded`, `failed`, `expired` or `superseded`.
     state: String,
+    /// What its caller wrote with `-m`.
+    message: String,
     error: String,
 }
 
 pub(crate) async fn run(context: &Context, subject: &str) -> Result<Exit> {
+    tokio::select! {
+        ended = Box::pin(until_settled(context, subject)) => ended,
+        _ = tokio::signal::ctrl_c() => Err(interrupted(context, subject)),
+    }
+}
+
+/// The waiting ends; what was waited for does not.
+fn interrupted(context: &Context, subject: &str) -> anyhow::Error {
+    let node = context.wanted.as_ref().filter(|_| !context.is_local());
+    let node = node.map(|node| format!(" --node {node}"));
+    let again = format!("mcp wait {subject}{}", node.unwrap_or_default());
+    Problem::new(format!(
+        "stopped waiting for {subject}: interrupted; what is under way goes on"
+    ))
+    .help(format!("wait for it: {again}"))
+    .into()
+}
+
+async fn until_settled(context: &Context, subject: &str) -> Result<Exit> {
     let answers = ask(context, context.nodes()?, async |agent| {
         let known = agent.services().await?;
         let known = known.iter().any(|service| service.name == subject);
@@ -247,13 +268,22 @@ impl Ended {
             kind: operation.kind,
             service: operation.service,
             state: operation.state,
+            message: operation.message,
         }
     }
 }
 
 impl Show for Report {
     fn text(&self) -> String {
-        let mut table = Table::new(&["NODE", "OPERATION", "KIND", "SERVICE", "STATE", "[ERROR]"]);
+        let mut table = Table::new(&[
+            "NODE",
+            "OPERATION",
+            "KIND",
+            "SERVICE",
+            "STATE",
+            "[REASON]",
+            "[ERROR]",
+        ]);
         for operation in &self.operations {
             let look = if operation.state == "succeeded" {
                 Look::Good
@@ -266,6 +296,7 @@ impl Show for Report {
                 operation.kind.as_str().into(),
                 operation.service.as_str().into(),
                 Value::new(operation.state.as_str(), look),
+                operation.message.as_str().into(),
                 operation.error.as_str().into(),
             ]);
         }

@@ -267,6 +267,55 @@ async fn an_interrupt_ends_the_waiting_and_says_that_the_operation_goes_on() {
 }
 
 #[tokio::test]
+async fn an_interrupted_wait_says_how_to_take_it_up_and_a_finished_one_what_it_was_for() {
+    let world = World::new();
+    let script = Script {
+        never_ends: true,
+        message: "the rollback of monday\u{1b}[2J",
+        ..Default::default()
+    };
+    let double = world.node("rift", script).await;
+    let id = "abcdefghijklmnopqrst";
+    double.knows(id);
+    for (args, again) in [
+        (&["wait", id][..], format!("mcp wait {id}\n")),
+        (
+            &["wait", id, "--node", "rift"],
+            format!("mcp wait {id} --node rift"),
+        ),
+    ] {
+        let before = double.calls().len();
+        let child = world.command(args).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();
+        while !matches!(
+            double.calls()[before..].last(),
+            Some(Call::Read("operations"))
+        ) {
+            tokio::task::yield_now().await;
+        }
+        kill_process(pid, Signal::INT).unwrap();
+        let run = finish(child).await.expect(1);
+        assert!(
+            run.stderr.contains("what is under way goes on"),
+            "{}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(&again), "{}", run.stderr);
+    }
+    double.script().never_ends = false;
+    let shown = world.mcp(&["wait", id]).await.expect(0).stdout;
+    assert!(
+        shown.contains(r"the rollback of monday\u{1b}[2J"),
+        "{shown}"
+    );
+    let told = world.mcp(&["wait", id, "--output", "json"]).await.expect(0);
+    assert_eq!(
+        told.json()["operations"][0]["message"],
+        "the rollback of monday\u{1b}[2J"
+    );
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_commands_that_can_be_typed_and_deploys_nothing() {
     let world = World::new();
     let plan = PlanResponse {

@@ -33,6 +33,8 @@ pub(crate) struct Script {
     pub(crate) refusals: HashMap<&'static str, (Code, &'static str)>,
     /// What successive looks at an operation show; it ends once all were seen.
     pub(crate) steps: Vec<Vec<OperationStep>>,
+    /// What operations were asked for with `-m`.
+    pub(crate) message: &'static str,
     /// Operations are accepted and never answered.
     pub(crate) never_ends: bool,
     /// Operations are accepted, and then the waiting is ended with these words.
@@ -487,6 +489,7 @@ impl McpAgentService for Double {
             service: "hello".to_owned(),
             state: if over { "succeeded" } else { "running" }.to_owned(),
             steps: steps.clone().unwrap_or_default(),
+            message: self.script().message.to_owned(),
             ..Default::default()
         };
         let operations = known.into_iter().map(operation).collect();

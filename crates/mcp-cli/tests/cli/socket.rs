@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
+use mcp_proto::v1::WhyResponse;
 use tonic::Code;
 
 use crate::double::{Call, Double, Script};
@@ -18,6 +19,7 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("restart", &["restart", "hello"]),
     ("wait", &["wait", "hello"]),
     ("status", &["status"]),
+    ("why", &["why", "hello/hello"]),
     ("ps", &["ps"]),
     ("list", &["list"]),
 ];
@@ -32,6 +34,10 @@ fn script() -> Script {
     Script {
         services: vec![service("hello", [component("hello", "running", "running")])],
         results: vec![done("hello", "running")],
+        why: WhyResponse {
+            component: Some(component("hello", "running", "running")),
+            ..Default::default()
+        },
         node: Some("rift"),
         ..Default::default()
     }

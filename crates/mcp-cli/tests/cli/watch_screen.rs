@@ -62,11 +62,11 @@ impl Screen {
         resize(&self.ours, size);
     }
 
-    /// Reads until the screen shows it; what it shows then.
+    /// Reads until the screen shows it, drawn to the end; what it shows then.
     fn until(&mut self, shown: impl Fn(&str) -> bool) -> String {
         loop {
             let contents = self.parser.screen().contents();
-            if shown(&contents) {
+            if self.bytes.ends_with(b"\x1b[J") && shown(&contents) {
                 return contents;
             }
             assert!(self.read(), "it ended\n{contents}");
