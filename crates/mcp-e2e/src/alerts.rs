@@ -19,10 +19,20 @@ impl Alerts {
     /// Makes the script.
     #[expect(clippy::new_without_default, reason = "it writes files")]
     pub fn new() -> Self {
+        Self::and_then("")
+    }
+
+    /// Makes a script that ends the agent with SIGKILL at its first run, before the agent can know
+    /// that it was run.
+    pub fn that_kill_the_agent_once() -> Self {
+        Self::and_then("mkdir once 2>/dev/null && kill -KILL \"$PPID\"\n:\n")
+    }
+
+    fn and_then(last: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let script = format!(
             "#!/bin/sh\ncd '{}' || exit\n\
-             env | sort >\"$$.part\" && mv \"$$.part\" \"$(date +%s%N).alert\"\n",
+             env | sort >\"$$.part\" && mv \"$$.part\" \"$(date +%s%N).alert\"\n{last}",
             dir.path().display()
         );
         let alerts = Self { dir };

@@ -9,6 +9,8 @@
 //! | `GET /` | greeting, version and host name |
 //! | `GET /env/NAME` | the value of an environment variable, 404 where it is not set |
 //! | `GET /exit?code=N` | none: the process ends with status N |
+//! | `GET /abort` | none: the process ends itself by a signal |
+//! | `GET /rant` | what no terminal should be given is written to standard error |
 //!
 //! `hello-server --fail N` ends at once with status N; `hello-server --version` prints the version.
 
@@ -110,12 +112,33 @@ fn answer(mut connection: &TcpStream) -> io::Result<()> {
     )
 }
 
+/// What does harm where somebody shows it as it is: colours, a line that is drawn over, text that runs
+/// backwards, bytes that are no text, what ends a string in C.
+const RANT: &[u8] = b"\x1b[2J\x1b]0;owned\x07\rall is well \xe2\x80\xaetxt.exe \xff\xfe \0 end\n";
+
+/// A line of [`RANT`] behind a very long one.
+fn rant() -> io::Result<()> {
+    let mut errors = io::stderr().lock();
+    errors.write_all(&[b'x'; 100_000])?;
+    errors.write_all(b"\n")?;
+    errors.write_all(RANT)
+}
+
 fn respond(target: &str) -> (&'static str, String) {
     if let Some(code) = target.strip_prefix("/exit?code=") {
         match code.parse() {
             Ok(code) => exit(code),
             Err(_) => return ("400 Bad Request", "code is not a number".to_owned()),
         }
+    }
+    if target == "/abort" {
+        std::process::abort();
+    }
+    if target == "/rant" {
+        return match rant() {
+            Ok(()) => ("200 OK", "said".to_owned()),
+            Err(error) => ("500 Internal Server Error", error.to_string()),
+        };
     }
     if let Some(name) = target.strip_prefix("/env/") {
         return match env::var(name) {

@@ -76,12 +76,18 @@ impl Reconciler {
             transitions: 0,
         };
         let subject = Subject::of(record, self.previous(record));
+        let flaps = matches!(flapping, Standing::Stands { .. });
         for (standing, matter) in [
             (drift, drift_matter),
             (flapping, flapping_matter),
             (spent, spent_matter),
         ] {
             let stored = open(state, matter.kind);
+            let standing = if flaps && outlasts_the_flapping(stored, record, standing) {
+                Standing::Hold
+            } else {
+                standing
+            };
             let (speaker, wait) = speaker(stored, record, standing, now);
             let last = last_told(state, matter.kind);
             let outcome = alert::decide(speaker.as_ref(), standing, last, self.manners(), now);
@@ -221,6 +227,24 @@ fn held_back(
         return None;
     }
     boot.wait(now)
+}
+
+/// Whether what is over for a moment stays open while the component goes up and down: otherwise each
+/// time that it is seen down would be an incident of its own, thousands of them, with nobody to tell.
+/// Intent that has changed since is an end all the same.
+fn outlasts_the_flapping(
+    open: Option<&Incident>,
+    record: &ComponentRecord,
+    standing: Standing,
+) -> bool {
+    let Some(open) = open else {
+        return false;
+    };
+    let is_of_a_state = matches!(open.kind, AlertKind::Drift | AlertKind::GaveUp);
+    standing == Standing::Gone
+        && is_of_a_state
+        && open.covered_by.is_none()
+        && !is_overtaken(open, record)
 }
 
 /// The open incident as it speaks from now on, and when to see whether that changes: one that the

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use mcp_controller::port::Clock as _;
-use mcp_model::AlertEvent;
+use mcp_model::{AlertEvent, Request};
 use mcp_runtime::Call;
 
 use crate::world::{Sim, pass, seconds, service};
@@ -40,6 +40,8 @@ async fn a_thousand_flips_a_second_are_coalesced_told_once_and_counted() {
         "{}",
         sim.events().len()
     );
+    // The first drift was over before there was any flapping. From then on it is one.
+    assert_eq!(sim.incidents(), ["drift", "drift", "flapping"]);
     let shown = sim
         .status("shop/web")
         .flapping
@@ -73,4 +75,55 @@ async fn a_thousand_flips_a_second_are_coalesced_told_once_and_counted() {
     );
     assert!(last.transitions >= counted);
     assert_eq!(database.undelivered(9).unwrap(), []);
+}
+
+/// Goes up and down until that is flapping.
+async fn flap(sim: &Sim) {
+    for _ in 0..4 {
+        sim.fake.kill("shop-web", 1);
+        seconds(5).await;
+        sim.fake.start_by_hand("shop-web");
+        seconds(5).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_of_what_flaps_is_one_incident_that_ends_when_it_has_been_calm() {
+    let mut sim = Sim::with(|settings| settings.cooldown = Duration::ZERO);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    seconds(5).await;
+    flap(&sim).await;
+    flap(&sim).await;
+    let about = |event, kind: &str| (event, format!("{kind} shop/web"));
+    let opened = |kind| about(AlertEvent::Opened, kind);
+    let closed = |kind| about(AlertEvent::Closed, kind);
+    // The first of them was over before there was any flapping.
+    let once = [
+        opened("drift"),
+        closed("drift"),
+        opened("drift"),
+        opened("flapping"),
+    ];
+    assert_eq!(sim.told(), once);
+    assert!(sim.status("shop/web").drift.is_empty(), "it runs");
+    seconds(1200).await;
+    assert_eq!(sim.told().len(), 6);
+    assert!(sim.told()[4..].contains(&closed("drift")));
+    assert!(sim.told()[4..].contains(&closed("flapping")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_of_what_flaps_ends_at_once_where_intent_changes() {
+    let mut sim = Sim::with(|settings| settings.cooldown = Duration::ZERO);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    seconds(5).await;
+    flap(&sim).await;
+    sim.fake.kill("shop-web", 1);
+    seconds(5).await;
+    let told = sim.told().len();
+    let stop = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    sim.settled(&stop).await;
+    seconds(5).await;
+    let closed = (AlertEvent::Closed, "drift shop/web".to_owned());
+    assert_eq!(sim.told()[told..], [closed]);
 }

@@ -531,6 +531,16 @@ impl Sim {
             .collect()
     }
 
+    /// The kinds of all incidents that are on record, open and closed, oldest first.
+    pub(crate) fn incidents(&self) -> Vec<String> {
+        let registry = rusqlite::Connection::open(&self.path).unwrap();
+        let mut query = registry
+            .prepare("SELECT kind FROM incidents ORDER BY seq")
+            .unwrap();
+        let kinds = query.query_map([], |row| row.get(0)).unwrap();
+        kinds.map(Result::unwrap).collect()
+    }
+
     pub(crate) fn writes(&self) -> u64 {
         self.store.database.lock().unwrap().total_changes()
     }

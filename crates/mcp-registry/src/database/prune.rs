@@ -16,6 +16,9 @@ use crate::error::RegistryError;
 
 /// Rows of a kind that one call looks at, so that other writers get their turns.
 const BATCH: u32 = 5_000;
+/// Events of a component that are kept at most, whatever their age: one that goes up and down all
+/// day fills no disk, and pushes out nobody else's.
+const EVENTS: u32 = 100_000;
 /// Operations that are kept at least.
 const OPERATIONS: u32 = 1_000;
 /// Audit records that are kept at least.
@@ -28,7 +31,7 @@ impl Database {
     /// `retention` before `now`, and the specs that nothing refers to any more. Says whether there
     /// may be more.
     ///
-    /// At least the newest 1,000 operations, 10,000 audit records and 10 specs of each component
+    /// Of each component, at most the newest 100,000 events stay. At least the newest 1,000 operations, 10,000 audit records and 10 specs of each component
     /// stay.
     pub fn prune(
         &mut self,
@@ -38,6 +41,7 @@ impl Database {
         self.write("prune what is old", |tx| {
             let oldest = Oldest::kept(now, retention);
             let removed = prune_events(tx, &oldest)?
+                + prune_excess(tx)?
                 + prune_operations(tx, &oldest)?
                 + prune_audits(tx, &oldest)?;
             prune_incidents(tx, &oldest)?;
@@ -73,6 +77,27 @@ fn prune_events(conn: &Connection, oldest: &Oldest) -> Result<usize> {
              AND CASE WHEN boot_id = ?1 THEN boot_ms < ?2 ELSE timestamp < ?3 END",
     )?
     .execute(params![oldest.boot_id, oldest.boot_ms, oldest.wall, BATCH])
+}
+
+/// Counts only where there are so many rows that it may matter.
+fn prune_excess(conn: &Connection) -> Result<usize> {
+    let ids = "SELECT COALESCE(MAX(id) - MIN(id), 0) FROM events";
+    let span: i64 = conn.query_row(ids, [], |row| row.get(0))?;
+    if span < i64::from(EVENTS) {
+        return Ok(0);
+    }
+    conn.prepare_cached(
+        "DELETE FROM events WHERE id IN (
+             SELECT old.id FROM (
+                 SELECT service, component FROM events GROUP BY service, component
+                 HAVING COUNT(*) > ?1) loud
+             JOIN events old ON old.service = loud.service AND old.component = loud.component
+                 AND old.id <= (SELECT id FROM events newer
+                     WHERE newer.service = loud.service AND newer.component = loud.component
+                     ORDER BY id DESC LIMIT 1 OFFSET ?1)
+             LIMIT ?2)",
+    )?
+    .execute([EVENTS, BATCH])
 }
 
 /// The last incident of a kind that was told of stays: cooldowns run from it.

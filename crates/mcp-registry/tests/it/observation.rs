@@ -306,6 +306,29 @@ fn pruning_removes_what_is_older_than_the_retention_on_either_clock() {
 }
 
 #[test]
+fn a_component_that_never_rests_keeps_its_newest_events_and_those_of_others_alone() {
+    let mut node = node();
+    node.sql()
+        .execute_batch(
+            "INSERT INTO events (service, component, prev_state, new_state, timestamp)
+             VALUES ('a', 'calm', 'running', 'exited', '2999-01-01 00:00:00');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 107000)
+             INSERT INTO events (service, component, prev_state, new_state, timestamp)
+             SELECT 'a', 'b', 'running', 'exited', '2999-01-01 00:00:00' FROM n",
+        )
+        .unwrap();
+    let left = |node: &Node| node.query::<u32>("SELECT COUNT(*) FROM events");
+    assert!(node.db.prune(&at(0), MINUTE).unwrap());
+    assert!(
+        left(&node) > 100_001,
+        "one call leaves the others their turn"
+    );
+    while node.db.prune(&at(0), MINUTE).unwrap() {}
+    let oldest = "SELECT MIN(id) FROM events WHERE component = 'b'";
+    assert_eq!((left(&node), node.query::<u32>(oldest)), (100_001, 7_002));
+}
+
+#[test]
 fn pruning_a_long_log_goes_in_batches() {
     let mut node = node();
     node.sql()

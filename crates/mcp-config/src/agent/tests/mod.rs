@@ -215,118 +215,121 @@ fn a_required_key_that_is_missing_is_named_with_its_variable() {
     assert_eq!(error.lines().count(), 5, "{error}");
 }
 
+/// Key, bad value, what is told about it.
+const BAD_VALUES: &[(&str, &str, &str)] = &[
+    (
+        "server.grpc_addr",
+        "\"9444\"",
+        "is not an address and a port",
+    ),
+    (
+        "server.grpc_addr",
+        "\"host:9444\"",
+        "is not an address and a port",
+    ),
+    ("server.tls_cert", "\"cert.pem\"", "is not an absolute path"),
+    ("server.tls_key", "\"/a/../b\"", "must not contain '..'"),
+    ("server.tls_key", "3", "must be a string, found integer"),
+    (
+        "server.allow_all_interfaces",
+        "\"yes\"",
+        "must be true or false, found string",
+    ),
+    ("database.path", "\"\"", "must not be empty"),
+    (
+        "auth.provider",
+        "\"ldap\"",
+        "is not a provider: use local, mcias",
+    ),
+    ("mcias.server_url", "\"mcias.example\"", "is not a URL"),
+    (
+        "mcias.server_url",
+        "\"http://mcias.example\"",
+        "is not encrypted: write https://",
+    ),
+    (
+        "mcias.server_url",
+        "\"https://bob:pw@mcias.example\"",
+        "no name and no password may be in it",
+    ),
+    (
+        "mcias.server_url",
+        "\"https://mcias.example?a=b\"",
+        "is not a URL",
+    ),
+    (
+        "mcias.service_name",
+        "\"a\\u001bb\"",
+        "holds a control character",
+    ),
+    ("agent.node_name", "\"Rift\"", "is not a node name"),
+    (
+        "agent.container_runtime",
+        "\"bin/podman\"",
+        "a name in PATH or an absolute path",
+    ),
+    (
+        "agent.container_runtime",
+        "\"--root\"",
+        "must not begin with '-'",
+    ),
+    (
+        "agent.volume_prefixes",
+        "\"/srv\"",
+        "must be a list of strings, found string",
+    ),
+    (
+        "agent.volume_prefixes",
+        "[\"srv\"]",
+        "is not an absolute path",
+    ),
+    (
+        "runtime.args",
+        "[1]",
+        "must be a list of strings, found integer",
+    ),
+    ("runtime.args", "[\"a\\u0000\"]", "holds a NUL"),
+    (
+        "runtime.env",
+        "[]",
+        "must be a table of strings, found array",
+    ),
+    ("runtime.env", "{ \"A B\" = \"\" }", "is not a"),
+    (
+        "runtime.env",
+        "{ A = 1 }",
+        "must be a table of strings, found integer",
+    ),
+    ("runtime.timeout", "\"61s\"", "is out of range"),
+    ("monitor.interval", "60", "must be a string, found integer"),
+    ("monitor.interval", "\"60\"", "is not a duration"),
+    (
+        "monitor.interval",
+        "\"0s\"",
+        "is out of range: from 1s to 1day",
+    ),
+    ("monitor.interval", "\"999ms\"", "is out of range"),
+    ("monitor.flap_threshold", "0", "must be from 1 to 10000"),
+    ("monitor.flap_threshold", "-1", "must be from 1 to 10000"),
+    ("monitor.flap_window", "\"0s\"", "is out of range"),
+    ("monitor.retention", "\"59m\"", "is out of range"),
+    ("monitor.settle", "\"2h\"", "is out of range"),
+    ("reconcile.auto", "\"yes\"", "must be true or false"),
+    ("reconcile.initial", "\"99ms\"", "is out of range"),
+    ("reconcile.max", "\"25h\"", "is out of range"),
+    ("reconcile.budget", "0", "must be from 1 to 1000"),
+    ("reconcile.window", "\"0s\"", "is out of range"),
+    (
+        "log.level",
+        "\"loud\"",
+        "use error, warn, info, debug, trace",
+    ),
+    ("log.format", "\"xml\"", "use auto, human, json"),
+];
+
 #[test]
 fn every_bad_value_is_refused_with_file_line_and_key() {
-    for (key, bad, told) in [
-        (
-            "server.grpc_addr",
-            "\"9444\"",
-            "is not an address and a port",
-        ),
-        (
-            "server.grpc_addr",
-            "\"host:9444\"",
-            "is not an address and a port",
-        ),
-        ("server.tls_cert", "\"cert.pem\"", "is not an absolute path"),
-        ("server.tls_key", "\"/a/../b\"", "must not contain '..'"),
-        ("server.tls_key", "3", "must be a string, found integer"),
-        (
-            "server.allow_all_interfaces",
-            "\"yes\"",
-            "must be true or false, found string",
-        ),
-        ("database.path", "\"\"", "must not be empty"),
-        (
-            "auth.provider",
-            "\"ldap\"",
-            "is not a provider: use local, mcias",
-        ),
-        ("mcias.server_url", "\"mcias.example\"", "is not a URL"),
-        (
-            "mcias.server_url",
-            "\"http://mcias.example\"",
-            "is not encrypted: write https://",
-        ),
-        (
-            "mcias.server_url",
-            "\"https://bob:pw@mcias.example\"",
-            "no name and no password may be in it",
-        ),
-        (
-            "mcias.server_url",
-            "\"https://mcias.example?a=b\"",
-            "is not a URL",
-        ),
-        (
-            "mcias.service_name",
-            "\"a\\u001bb\"",
-            "holds a control character",
-        ),
-        ("agent.node_name", "\"Rift\"", "is not a node name"),
-        (
-            "agent.container_runtime",
-            "\"bin/podman\"",
-            "a name in PATH or an absolute path",
-        ),
-        (
-            "agent.container_runtime",
-            "\"--root\"",
-            "must not begin with '-'",
-        ),
-        (
-            "agent.volume_prefixes",
-            "\"/srv\"",
-            "must be a list of strings, found string",
-        ),
-        (
-            "agent.volume_prefixes",
-            "[\"srv\"]",
-            "is not an absolute path",
-        ),
-        (
-            "runtime.args",
-            "[1]",
-            "must be a list of strings, found integer",
-        ),
-        ("runtime.args", "[\"a\\u0000\"]", "holds a NUL"),
-        (
-            "runtime.env",
-            "[]",
-            "must be a table of strings, found array",
-        ),
-        ("runtime.env", "{ \"A B\" = \"\" }", "is not a"),
-        (
-            "runtime.env",
-            "{ A = 1 }",
-            "must be a table of strings, found integer",
-        ),
-        ("runtime.timeout", "\"61s\"", "is out of range"),
-        ("monitor.interval", "60", "must be a string, found integer"),
-        ("monitor.interval", "\"60\"", "is not a duration"),
-        (
-            "monitor.interval",
-            "\"0s\"",
-            "is out of range: from 1s to 1day",
-        ),
-        ("monitor.interval", "\"999ms\"", "is out of range"),
-        ("monitor.flap_threshold", "0", "must be from 1 to 10000"),
-        ("monitor.flap_threshold", "-1", "must be from 1 to 10000"),
-        ("monitor.flap_window", "\"0s\"", "is out of range"),
-        ("monitor.retention", "\"59m\"", "is out of range"),
-        ("monitor.settle", "\"2h\"", "is out of range"),
-        ("reconcile.auto", "\"yes\"", "must be true or false"),
-        ("reconcile.initial", "\"99ms\"", "is out of range"),
-        ("reconcile.max", "\"25h\"", "is out of range"),
-        ("reconcile.budget", "0", "must be from 1 to 1000"),
-        ("reconcile.window", "\"0s\"", "is out of range"),
-        (
-            "log.level",
-            "\"loud\"",
-            "use error, warn, info, debug, trace",
-        ),
-        ("log.format", "\"xml\"", "use auto, human, json"),
-    ] {
+    for &(key, bad, told) in BAD_VALUES {
         let (text, line) = with_value(key, bad);
         let (section, name) = key.split_once('.').unwrap();
         let error = parse(&text).expect_err(key).to_string();
