@@ -81,15 +81,11 @@ impl Stage {
     /// Name and cause of what has died, as status says it to programs.
     fn causes(&self) -> Vec<(String, String)> {
         let status = self.workstation.json(&["status"]);
-        let components = &status["nodes"][0]["services"][0]["components"];
+        let drift = status["nodes"][0]["drift"].as_array();
         let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-        let components = components.as_array().expect("they are listed").iter();
-        components
-            .filter(|component| component["observed"] == "exited")
-            .map(|component| {
-                let cause = text(&component["drift"][0]["cause"]);
-                (text(&component["name"]), cause)
-            })
+        let drift = drift.expect("it is listed").iter();
+        drift
+            .map(|drift| (text(&drift["component"]), text(&drift["cause"])))
             .collect()
     }
 }

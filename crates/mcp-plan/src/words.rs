@@ -106,6 +106,8 @@ mod tests {
         for (number, words) in [
             (0, "ended without an error"),
             (1, "ended with an error"),
+            (125, "the runtime could not start it"),
+            (126, "command could not be run"),
             (127, "command not found"),
             (137, "killed (SIGKILL)"),
             (139, "segmentation fault (SIGSEGV)"),

@@ -22,7 +22,7 @@ const ALLOWANCE: Allowance = Allowance {
     window: Duration::from_mins(10),
 };
 
-fn on(settings: &mut Settings) {
+pub(crate) fn on(settings: &mut Settings) {
     settings.auto = Some(ALLOWANCE);
 }
 
@@ -36,7 +36,7 @@ async fn running(restart: &str) -> Sim {
 }
 
 /// What the agent did by itself, oldest first: kind, state, message.
-fn own(sim: &Sim) -> Vec<(OperationKind, OperationState, String)> {
+pub(crate) fn own(sim: &Sim) -> Vec<(OperationKind, OperationState, String)> {
     let filter = OperationFilter {
         limit: 1000,
         ..OperationFilter::default()

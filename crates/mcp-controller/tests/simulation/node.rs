@@ -6,6 +6,7 @@ use mcp_model::{AlertEvent, AlertKind, ObservedState, Request};
 use mcp_runtime::fake::Fault;
 use mcp_runtime::{Call, RuntimeError};
 
+use crate::auto;
 use crate::world::{Sim, many, seconds, service};
 
 use AlertEvent::{Closed, Opened, Reminder};
@@ -285,4 +286,35 @@ async fn a_second_reboot_adds_to_the_incident_of_the_first_and_says_so() {
         "{}",
         told[1].reason
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reboot_took_down_is_brought_back_before_anybody_is_told() {
+    let mut sim = Sim::with(auto::on);
+    sim.deploy(many("shop", 10)).await;
+    seconds(5).await;
+    rebooted(&mut sim, &[]).await;
+    seconds(7200).await;
+    assert_eq!(sim.told(), []);
+    assert_eq!(auto::own(&sim).len(), 10, "each was started once");
+    let containers = sim.fake.containers();
+    assert!(containers.iter().all(|c| c.instance.pid.is_some()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_auto_reconcile_cannot_bring_back_after_a_reboot_is_told_once_of_each_kind() {
+    let mut sim = Sim::with(auto::on);
+    sim.deploy(many("shop", 3)).await;
+    seconds(5).await;
+    let refused = Fault::Fail(RuntimeError::ImageMissing {
+        call: Call::Start,
+        object: "a container".into(),
+        words: "it was pruned".into(),
+    });
+    sim.fake.next(Call::Start, 1_000_000, &refused);
+    rebooted(&mut sim, &["shop-c0", "shop-c2"]).await;
+    sim.until_told(2).await;
+    seconds(7200).await;
+    let gave_up = (Opened, "gave-up shop/c1".to_owned());
+    assert_eq!(sim.told(), [gave_up, reboot(Opened)]);
 }
