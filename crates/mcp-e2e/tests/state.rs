@@ -114,7 +114,7 @@ fn a_full_disk_refuses_changes_before_they_touch_anything_and_hides_no_death() {
     let log = stage.agent.dir().join("mcp.db-wal");
     let size = fs::metadata(log).expect("the agent writes ahead").len();
     let full = stage.agent.fill_the_disk(size);
-    stage.nothing_can_be_changed(&["disk", "full"]);
+    stage.nothing_can_be_changed(&["is the disk or a quota full", "file system is full"]);
 
     let killed = stage.agent.podman();
     killed.run(&["kill", "hello-worker"]);

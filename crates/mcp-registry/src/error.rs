@@ -30,6 +30,18 @@ pub enum RegistryError {
         #[source]
         source: rusqlite::Error,
     },
+    /// The system refused a write: a quota, a limit on the size of files, a failing disk. `SQLite` keeps
+    /// to itself which.
+    #[error(
+        "cannot {operation}: the registry's file could not be written; is the disk or a quota full, or the disk failing?"
+    )]
+    Unwritten {
+        /// What was tried.
+        operation: &'static str,
+        /// What `SQLite` said.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The database file or its directory cannot be written to.
     #[error("cannot {operation}: the registry cannot be written to")]
     ReadOnly {
@@ -102,6 +114,9 @@ impl RegistryError {
                     Self::Busy { operation, source }
                 }
                 Some(ErrorCode::DiskFull) => Self::Full { operation, source },
+                Some(ErrorCode::SystemIoFailure) if is_write(other) => {
+                    Self::Unwritten { operation, source }
+                }
                 Some(ErrorCode::ReadOnly) => Self::ReadOnly { operation, source },
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                     Self::Corrupt { operation, source }
@@ -110,6 +125,21 @@ impl RegistryError {
             },
         }
     }
+}
+
+/// Whether the system refused to write, to make room, or to make a write last.
+fn is_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi;
+    let writes = [
+        ffi::SQLITE_IOERR_WRITE,
+        ffi::SQLITE_IOERR_FSYNC,
+        ffi::SQLITE_IOERR_DIR_FSYNC,
+        ffi::SQLITE_IOERR_TRUNCATE,
+        ffi::SQLITE_IOERR_SHMSIZE,
+    ];
+    error
+        .sqlite_error()
+        .is_some_and(|error| writes.contains(&error.extended_code))
 }
 
 /// Why a registry could not be opened. A file that is refused is left as it is.
