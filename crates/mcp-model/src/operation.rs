@@ -216,6 +216,8 @@ pub struct Ticket {
     pub spec: ComponentSpec,
     /// The revision of that spec.
     pub revision: u64,
+    /// The generation of the intent it was accepted with.
+    pub generation: u64,
     /// Who asked.
     pub caller: String,
     /// When it was accepted.

@@ -363,6 +363,7 @@ mod tests {
             desired: DesiredState::Running,
             spec: spec.clone(),
             revision: 1,
+            generation: 1,
             caller: String::new(),
             accepted: Moment {
                 wall: Stamp::from_millis(0),

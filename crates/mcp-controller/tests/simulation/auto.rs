@@ -182,6 +182,27 @@ async fn a_stop_that_comes_during_its_pull_keeps_it_from_starting_anything() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_that_was_accepted_before_a_kill_is_not_undone_by_what_is_resumed() {
+    let mut sim = running("no").await;
+    sim.fake.latency(Call::Pull, Duration::from_mins(5));
+    sim.fake.remove_by_hand("shop-web");
+    sim.until_state("shop/web", Removed).await;
+    seconds(10).await;
+    let stop = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    sim.kill_agent().await;
+    sim.start_agent();
+    assert_eq!(sim.settled(&stop).await.state, OperationState::Succeeded);
+    let states: Vec<_> = own(&sim).into_iter().map(|(_, state, _)| state).collect();
+    assert_eq!(states, [OperationState::Superseded]);
+    let made = sim
+        .fake
+        .mutations()
+        .into_iter()
+        .filter(|c| c.call == Call::Run);
+    assert_eq!(made.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_restart_policy_mends_is_left_to_it() {
     let sim = running("always").await;
     for _ in 0..3 {

@@ -66,6 +66,7 @@ fn ticket(row: &Row<'_>) -> Result<Ticket> {
         desired: text(row, "desired")?,
         spec: json(row, "spec")?,
         revision: count(row, "revision")?,
+        generation: count(row, "generation")?,
         caller: row.get("caller")?,
         accepted: moment(row, "accepted")?,
         state: text(row, "state")?,

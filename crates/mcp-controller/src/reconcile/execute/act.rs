@@ -23,7 +23,7 @@ impl Reconciler {
                 // What was planned on may be minutes old by now.
                 return Ok(Round::Again);
             }
-            if self.is_overruled(state, work).await? {
+            if self.is_overruled(work).await? {
                 return Ok(Round::Overruled);
             }
             self.announce(state, work, &action).await?;
@@ -93,14 +93,17 @@ impl Reconciler {
 
     /// Whether somebody has said something else since the agent decided to act by itself (S35): a
     /// pull may have taken minutes. What was taken down is brought to its end all the same (S13).
-    async fn is_overruled(&self, state: &KeyState, work: &Work) -> Result<bool, RunError> {
+    /// Compared with the intent that the permission was given for, not with the intent that this
+    /// run began under: a run that resumes begins under what was said meanwhile.
+    async fn is_overruled(&self, work: &Work) -> Result<bool, RunError> {
         let ticket = &work.ticket;
         if ticket.caller != AUTO_RECONCILE || ticket.progress.took_down {
             return Ok(false);
         }
         let now = self.ports.store.load(&ticket.key).await?.record;
-        let intent = |record: &ComponentRecord| (record.generation, record.orphaned);
-        Ok(now.as_ref().map(intent) != state.record.as_ref().map(intent))
+        let stands =
+            |record: &ComponentRecord| record.generation == ticket.generation && !record.orphaned;
+        Ok(!now.as_ref().is_some_and(stands))
     }
 
     /// A removal failed: try again later, but not for ever.
