@@ -67,7 +67,7 @@ impl Reconciler {
             drift = Standing::Hold;
             told.recheck_in(wait);
         }
-        let (flapping, flapping_matter) = self.flapping(state, record, now).await?;
+        let (flapping, flapping_matter) = self.flapping(state, record, assessment, now).await?;
         let (spent, reason) = given_up(verdict, assessment, self.settings.auto, now);
         let spent_matter = Matter {
             kind: AlertKind::GaveUp,
@@ -130,6 +130,7 @@ impl Reconciler {
         &self,
         state: &KeyState,
         record: &ComponentRecord,
+        assessment: &Assessment,
         now: Moment,
     ) -> Result<(Standing, Matter), RunError> {
         let open = open(state, AlertKind::Flapping);
@@ -155,6 +156,10 @@ impl Reconciler {
                 due: now,
             };
         } else if let Some(open) = open {
+            if *assessment == Assessment::Hold {
+                // Nobody sees it: that nothing is counted does not mean that it is calm.
+                standing = Standing::Hold;
+            }
             // The last word is about all of it: what was held back while it stood as well.
             counted = now.since(&open.opened) + window;
             transitions = within(counted).await?;

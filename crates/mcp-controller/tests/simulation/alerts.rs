@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use mcp_model::{AlertEvent, AlertKind, DesiredState, ObservedState, Request};
+use mcp_runtime::Call;
+use mcp_runtime::fake::Fault;
 
 use crate::world::{Sim, seconds, service};
 
@@ -168,6 +170,33 @@ async fn a_restart_policy_that_mends_it_in_time_is_no_drift_and_counts_for_flapp
         sim.told()
     );
     assert_eq!(sim.status("shop/web").flapping, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn flapping_is_not_told_to_have_ended_while_nobody_can_see_it() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "always")]))
+        .await;
+    for _ in 0..3 {
+        sim.fake.crash("shop-web", 1, false);
+        seconds(20).await;
+    }
+    for call in [Call::List, Call::Inspect, Call::InspectName] {
+        sim.fake.next(call, 10_000, &Fault::Hang);
+    }
+    seconds(3600).await;
+    let about = |sim: &Sim| -> Vec<AlertEvent> {
+        let told = sim.told().into_iter();
+        told.filter(|(_, what)| what == "flapping shop/web")
+            .map(|(event, _)| event)
+            .collect()
+    };
+    assert_eq!(about(&sim), [Opened], "it may be flapping still");
+    assert!(sim.status("shop/web").flapping.is_some());
+    sim.fake.forget_faults();
+    sim.fake.release();
+    seconds(1200).await;
+    assert_eq!(about(&sim), [Opened, Closed]);
 }
 
 #[tokio::test(start_paused = true)]
