@@ -52,7 +52,11 @@ impl HintGlue {
                     None => hints = false,
                 },
                 changed = view.changed(), if views => match changed {
-                    Ok(()) => self.follow(&view.borrow_and_update()),
+                    Ok(()) => {
+                        // Let go of at once: the view's writer would wait for it.
+                        let seen = Arc::clone(&view.borrow_and_update());
+                        self.follow(&seen);
+                    }
                     Err(_) => views = false,
                 },
             }

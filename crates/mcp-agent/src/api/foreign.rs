@@ -7,6 +7,10 @@ use mcp_controller::{Handle, View};
 use mcp_model::ComponentKey;
 use tonic::Status;
 
+/// Longest wait for a look. A runtime that hangs must not keep intent from being accepted: its
+/// caller, who has the operation's id, would leave and wait for what never was.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Looks for foreign containers before a deploy is accepted.
 #[derive(Clone)]
 pub(super) struct ForeignCheck {
@@ -45,9 +49,11 @@ impl ForeignCheck {
     }
 
     async fn look(&self) {
-        if let Err(error) = self.controller.look().await {
-            // The step itself will tell: a deploy is not refused for want of a view.
-            tracing::debug!(%error, "no look before a deploy");
+        // The step itself will tell: a deploy is not refused for want of a view.
+        match tokio::time::timeout(PATIENCE, self.controller.look()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "no look at foreign containers"),
+            Err(_) => tracing::debug!("no look at foreign containers in time"),
         }
     }
 
@@ -69,4 +75,42 @@ fn holder(view: &View, key: &ComponentKey) -> Option<String> {
         "{key}: a container called {name} is there ({}) that nobody gave to MCP: adopt it, or rename or remove it",
         container.instance.id.short()
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use mcp_controller::{Controller, Ports, Settings};
+    use mcp_registry::Database;
+    use mcp_runtime::fake::Fake;
+
+    use super::*;
+    use crate::adapters::alert::AlertCommand;
+    use crate::adapters::clock::SystemClock;
+    use crate::adapters::database::DatabaseStore;
+    use crate::adapters::runtime::RuntimeAdapter;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_does_not_end_keeps_no_deploy_from_being_accepted() {
+        let clock = Arc::new(SystemClock::new());
+        let node = "vade".parse().unwrap();
+        let ports = Ports {
+            runtime: Arc::new(RuntimeAdapter(Arc::new(Fake::new(clock.now().wall, "a")))),
+            store: Arc::new(DatabaseStore::new(Database::in_memory().unwrap())),
+            alerts: Arc::new(AlertCommand::new(Vec::new(), BTreeMap::new(), node)),
+            clock: clock.clone(),
+        };
+        // Never run: whoever asks it for a look waits for ever.
+        let (_controller, controller) = Controller::new(ports, Settings::new("a"));
+        let check = ForeignCheck {
+            controller,
+            clock,
+            fresh: Duration::ZERO,
+        };
+        let keys = ["shop/web".parse().unwrap()];
+        let admitted = tokio::time::timeout(Duration::from_hours(1), check.admit(&keys)).await;
+        admitted.expect("it does not wait for ever").unwrap();
+    }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use mcp_controller::{Status, View};
 use mcp_model::{
-    ComponentKey, ComponentRecord, Incident, IncidentId, Operation, OperationId, ServiceRecord,
+    ComponentKey, ComponentRecord, Incident, IncidentId, Operation, OperationId, OperationKind,
+    ServiceRecord, StepState,
 };
 use mcp_proto::convert::info::{self, Live};
 use mcp_proto::v1;
@@ -77,6 +78,7 @@ impl Picture {
         self.incidents.retain(|id, _| still.contains(id));
         for operation in news.operations {
             told.extend(self.operation(&operation));
+            told.extend(self.undeployed(&operation));
         }
         for (incident, closed) in news.incidents {
             let before = if closed.is_some() {
@@ -119,6 +121,24 @@ impl Picture {
         })
     }
 
+    /// What an undeploy has removed before anybody looked at it: the view, in which it never was,
+    /// will not tell.
+    fn undeployed(&mut self, operation: &Operation) -> Vec<Told> {
+        let done = operation.steps.iter().filter(|step| {
+            operation.kind == OperationKind::Undeploy && step.state == StepState::Succeeded
+        });
+        let keys =
+            done.map(|step| ComponentKey::new(operation.service.clone(), step.component.clone()));
+        let mut told = Vec::new();
+        for key in keys {
+            if matches!(self.components.get(&key), Some(Shown::Stored(_))) {
+                self.components.remove(&key);
+                told.push(removed(&key));
+            }
+        }
+        told
+    }
+
     /// Takes over what the reconciler shows; returns what of it is news.
     pub(super) fn view(&mut self, view: &View) -> Vec<Told> {
         let mut told = Vec::new();
@@ -142,11 +162,7 @@ impl Picture {
                     told.push(of(&key, Change::DriftClosed(drift)));
                 }
             }
-            let removed = v1::ComponentRemoved {
-                service: key.service.to_string(),
-                component: key.component.to_string(),
-            };
-            told.push(of(&key, Change::Removed(removed)));
+            told.push(removed(&key));
         }
         told
     }
@@ -192,6 +208,14 @@ fn of(key: &ComponentKey, change: Change) -> Told {
         service: Some(key.service.clone()),
         change,
     }
+}
+
+fn removed(key: &ComponentKey) -> Told {
+    let removed = v1::ComponentRemoved {
+        service: key.service.to_string(),
+        component: key.component.to_string(),
+    };
+    of(key, Change::Removed(removed))
 }
 
 fn incident_told(incident: &Incident, now: v1::IncidentInfo) -> Told {
@@ -268,5 +292,32 @@ fn drift_of(key: &ComponentKey, status: &Status) -> Vec<v1::DriftInfo> {
 impl Default for Walk {
     fn default() -> Self {
         Self::Components(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{key, operation, status};
+    use super::*;
+
+    #[test]
+    fn what_was_undeployed_before_anybody_looked_at_it_is_told_to_be_gone() {
+        let undeploy = |state| News {
+            operations: vec![Operation {
+                kind: OperationKind::Undeploy,
+                ..operation(0, state)
+            }],
+            ..News::default()
+        };
+        let service = ServiceRecord {
+            name: key(0).service,
+            active: true,
+            components: vec![status(&key(0), 0, false).record],
+        };
+        let mut picture = Picture::of(vec![service], undeploy(StepState::Running));
+        let told = picture.news(undeploy(StepState::Succeeded));
+        let gone = |told: &Told| matches!(told.change, Change::Removed(_));
+        assert!(told.iter().any(gone), "{told:?}");
+        assert_eq!(picture.next(&Walk::default()), None);
     }
 }

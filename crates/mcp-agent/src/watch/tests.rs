@@ -24,11 +24,11 @@ fn moment(millis: i64) -> Moment {
     }
 }
 
-fn key(n: u8) -> ComponentKey {
+pub(super) fn key(n: u8) -> ComponentKey {
     format!("s{}/c{n}", n % 2).parse().unwrap()
 }
 
-fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
+pub(super) fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
     let record = ComponentRecord {
         key: key.clone(),
         desired: DesiredState::Running,
@@ -71,7 +71,7 @@ fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
     }
 }
 
-fn operation(n: u8, state: StepState) -> Operation {
+pub(super) fn operation(n: u8, state: StepState) -> Operation {
     let whole = match state {
         StepState::Waiting => OperationState::Accepted,
         StepState::Running => OperationState::Running,
