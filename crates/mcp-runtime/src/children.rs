@@ -178,7 +178,9 @@ impl Children {
         let mut words = text.strip_suffix('\n')?.split(' ');
         let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
         let started = words.next()?.parse().ok()?;
-        (words.next()? == self.0.boot).then_some(Process { pid, started })
+        // No child of ours is the first process, and a signal to its group goes to everybody.
+        let is_ours = !pid.is_init() && words.next()? == self.0.boot;
+        is_ours.then_some(Process { pid, started })
     }
 
     /// Records a child that waits behind its gate.

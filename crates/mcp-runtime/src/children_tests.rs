@@ -200,6 +200,16 @@ async fn a_record_of_another_process_with_its_pid_kills_nothing() {
     put_away(stranger, child);
 }
 
+/// Not tried by ending survivors: without the guard, that would end the whole session.
+#[test]
+fn a_record_of_the_first_process_is_no_record_of_a_child() {
+    let stage = stage();
+    let pid = Pid::INIT;
+    let started = stat(pid).unwrap().started;
+    stage.write(Process { pid, started }, &stage.children.0.boot);
+    assert_eq!(stage.children.read(&stage.children.0.path.join("1")), None);
+}
+
 #[test]
 fn two_agents_never_keep_their_children_in_one_folder() {
     let stage = stage();

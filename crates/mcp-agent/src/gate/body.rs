@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
@@ -11,17 +12,32 @@ use tonic::codegen::Bytes;
 
 use crate::serve::Visit;
 
-/// An answer's body; the call's place is taken until the caller has taken all of it.
-pub(super) fn answer(inner: Body, visit: Visit) -> Body {
+/// An answer's body; the call's place is taken until the caller has taken all of it, within `limit`.
+pub(super) fn answer(inner: Body, visit: Visit, limit: Duration) -> Body {
+    visit.answered(Instant::now() + limit);
     Body::new(Answer {
         inner,
-        _visit: visit,
+        stream: None,
+        visit,
+    })
+}
+
+/// A stream's body. There is no end to what it says, so `limit` is for each word of it: one who takes
+/// nothing is not asked again who they are, and would keep their place for ever.
+pub(super) fn stream(inner: Body, visit: Visit, limit: Duration) -> Body {
+    visit.answered(Instant::now() + limit);
+    Body::new(Answer {
+        inner,
+        stream: Some(limit),
+        visit,
     })
 }
 
 struct Answer {
     inner: Body,
-    _visit: Visit,
+    /// Of a stream: how long each word of it may lie there.
+    stream: Option<Duration>,
+    visit: Visit,
 }
 
 impl http_body::Body for Answer {
@@ -32,7 +48,16 @@ impl http_body::Body for Answer {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Some(limit) = self.stream {
+            // More is asked for only when the word before has been taken, but for its very end.
+            if polled.is_pending() {
+                self.visit.listens();
+            } else {
+                self.visit.answered(Instant::now() + limit);
+            }
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

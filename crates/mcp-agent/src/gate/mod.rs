@@ -33,7 +33,7 @@ pub use refusals::Refusals;
 
 use crate::serve::limits::{self, Limits};
 use crate::serve::{Guest, Visit};
-use body::{answer, question};
+use body::question;
 use door::Refusal;
 use kind::{Kind, Kinds};
 use record::Record;
@@ -158,10 +158,11 @@ impl Gate {
         response
             .headers_mut()
             .insert(mcp_proto::NODE_KEY, self.node.clone());
-        if kind != Kind::Stream {
-            visit.answered(Instant::now() + self.limits.call);
-        }
-        Ok(response.map(|body| answer(body, visit)))
+        let taken = match kind {
+            Kind::Stream => body::stream,
+            Kind::Call | Kind::Operation => body::answer,
+        };
+        Ok(response.map(|body| taken(body, visit, self.limits.call)))
     }
 
     /// Finds a place for the call, then out who calls: also calls without a token take places, or
@@ -173,6 +174,7 @@ impl Gate {
                 limits::REQUESTS
             ))
         })?;
+        let _turn = guest.introduction().await;
         let caller = self.door.admit(guest.peer(), headers).await?;
         Ok((visit, caller))
     }

@@ -19,6 +19,8 @@ pub struct Guest(Arc<Inner>);
 struct Inner {
     peer: Peer,
     requests: Arc<Semaphore>,
+    /// Whose turn it is to be asked who they are, while nobody on it is known.
+    introduction: Arc<Semaphore>,
     idle: Duration,
     call: Duration,
     first_call: Duration,
@@ -42,6 +44,7 @@ impl Guest {
         Self(Arc::new(Inner {
             peer,
             requests: Arc::new(Semaphore::new(REQUESTS)),
+            introduction: Arc::new(Semaphore::new(1)),
             idle: limits.idle,
             call: limits.call,
             first_call: limits.first_call,
@@ -68,6 +71,16 @@ impl Guest {
             call: None,
             _place: place,
         })
+    }
+
+    /// A turn to say who calls. Strangers have one at a time on each connection, or a few of them with
+    /// many made-up tokens each would keep the verifier busy and everybody else waiting.
+    pub async fn introduction(&self) -> Option<OwnedSemaphorePermit> {
+        if self.is_stranger() {
+            Arc::clone(&self.0.introduction).acquire_owned().await.ok()
+        } else {
+            None
+        }
     }
 
     /// Its handshake is done: now it may call.
@@ -142,8 +155,17 @@ impl Visit {
 
     /// It was answered, and the answer must have been taken by `until`, or the connection ends.
     pub fn answered(&self, until: Instant) {
+        self.taken_by(Some(until));
+    }
+
+    /// Its caller has taken all that there is so far, and may wait for more as long as it likes.
+    pub fn listens(&self) {
+        self.taken_by(None);
+    }
+
+    fn taken_by(&self, until: Option<Instant>) {
         if let Some(call) = self.call {
-            self.guest.standing().calls.insert(call, Some(until));
+            self.guest.standing().calls.insert(call, until);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Requests: how many, how large, how long, and who takes the answer.
 
+use mcp_identity::double::{Behaviour, IdentityService};
 use mcp_proto::v1;
 use tonic::Code;
 use tonic::codegen::{Bytes, http};
@@ -7,7 +8,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::raw::connect;
-use super::{SHORT, assert_serves, node, within};
+use super::{FOREVER, SHORT, assert_serves, node, within};
 use crate::support::{Bearer, Node};
 
 /// The head of a call by hand.
@@ -117,6 +118,89 @@ async fn a_caller_that_takes_no_answer_loses_the_connection() {
     })
     .await;
     assert_serves(&node).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_takes_loses_the_connection_and_one_that_is_quiet_does_not() {
+    let node = node(|limits| limits.call = SHORT).await;
+    let mut health =
+        HealthClient::with_interceptor(node.channel().await, Bearer(node.token.clone()));
+    let watch = health.watch(HealthCheckRequest::default()).await.unwrap();
+    let mut quiet = watch.into_inner();
+    assert!(quiet.message().await.unwrap().is_some());
+    for path in [
+        "/grpc.health.v1.Health/Watch",
+        "/mcp.v1.McpAgentService/Watch",
+    ] {
+        let stream = connect(&node, "127.0.0.1").await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(0);
+        let (mut calls, connection) = builder.handshake::<_, Bytes>(stream).await.unwrap();
+        let (response, mut sending) = calls
+            .send_request(head(path, Some(&node.token)), false)
+            .unwrap();
+        sending.send_data(vec![0; 5].into(), true).unwrap();
+        let unread = async { (response.await.unwrap(), calls) };
+        within("the agent ends the connection", async {
+            let (_held, _) = tokio::join!(unread, connection);
+        })
+        .await;
+    }
+    assert!(futures::poll!(std::pin::pin!(quiet.message())).is_pending());
+}
+
+#[tokio::test]
+async fn made_up_tokens_of_one_connection_are_asked_about_one_at_a_time() {
+    let service = IdentityService::start();
+    let node = Node::start_with(|config| {
+        config.auth.provider = mcp_config::agent::Provider::Mcias;
+        config.mcias.server_url = Some(service.url());
+        config.mcias.ca_cert = Some(service.ca_cert());
+    })
+    .await;
+    let admin = service.issue("root", &["admin"], FOREVER);
+    service.behave(Behaviour::Silent);
+    let stream = connect(&node, "127.0.0.1").await.unwrap();
+    let (mut calls, connection) = h2::client::handshake(stream).await.unwrap();
+    let list = "/mcp.v1.McpAgentService/ListServices";
+    let flood = async {
+        let mut answers = Vec::new();
+        for n in 0..33 {
+            let request = head(list, Some(&format!("made-up-{n}")));
+            answers.push(calls.send_request(request, true).unwrap().0);
+            std::future::poll_fn(|cx| calls.poll_ready(cx))
+                .await
+                .unwrap();
+        }
+        // All places are taken: everybody is at the gate.
+        let refused = answers.pop().unwrap().await.unwrap();
+        assert_eq!(code(refused.headers()), Some(Code::ResourceExhausted));
+        answers
+    };
+    let honest = async {
+        let answers = flood.await;
+        let mut client = v1::mcp_agent_service_client::McpAgentServiceClient::with_interceptor(
+            node.channel().await,
+            Bearer(admin.secret().to_owned()),
+        );
+        let meanwhile = async {
+            service.came(|counts| counts.validations >= 2).await;
+            assert_eq!(service.counts().validations, 2, "one of each connection");
+            service.behave(Behaviour::Honest);
+        };
+        let (listed, ()) =
+            tokio::join!(client.list_services(v1::ListServicesRequest {}), meanwhile);
+        listed.unwrap();
+        for answer in answers {
+            let refused = answer.await.unwrap();
+            assert_eq!(code(refused.headers()), Some(Code::Unauthenticated));
+        }
+        assert_eq!(service.counts().validations, 33);
+    };
+    tokio::select! {
+        () = within("everybody is answered", honest) => {}
+        ended = connection => panic!("{ended:?}"),
+    }
 }
 
 #[tokio::test]
