@@ -23,16 +23,19 @@ const EVENTS: u32 = 100_000;
 const OPERATIONS: u32 = 1_000;
 /// Audit records that are kept at least.
 const AUDITS: u32 = 10_000;
+/// Tokens that are kept at least: so many that a clock which jumps ahead for a while takes no token
+/// in use from anybody.
+const TOKENS: u32 = 1_000;
 /// Specs of a component that are kept at least.
 const SPECS: u32 = 10;
 
 impl Database {
-    /// Removes events, closed incidents, settled operations and finished audit records older than
-    /// `retention` before `now`, and the specs that nothing refers to any more. Says whether there
-    /// may be more.
+    /// Removes events, closed incidents, settled operations, finished audit records and ended tokens
+    /// older than `retention` before `now`, and the specs that nothing refers to any more. Says
+    /// whether there may be more.
     ///
-    /// Of each component, at most the newest 100,000 events stay. At least the newest 1,000 operations, 10,000 audit records and 10 specs of each component
-    /// stay.
+    /// Of each component, at most the newest 100,000 events stay. At least the newest 1,000
+    /// operations, 10,000 audit records, 1,000 tokens and 10 specs of each component stay.
     pub fn prune(
         &mut self,
         now: &Moment,
@@ -43,7 +46,8 @@ impl Database {
             let removed = prune_events(tx, &oldest)?
                 + prune_excess(tx)?
                 + prune_operations(tx, &oldest)?
-                + prune_audits(tx, &oldest)?;
+                + prune_audits(tx, &oldest)?
+                + prune_tokens(tx, &oldest)?;
             prune_incidents(tx, &oldest)?;
             prune_specs(tx, &oldest)?;
             Ok(removed > 0)
@@ -142,6 +146,18 @@ fn prune_audits(conn: &Connection, oldest: &Oldest) -> Result<usize> {
              AND NOT EXISTS (SELECT 1 FROM operations o WHERE o.id = audit.operation_id)",
     )?
     .execute(params![oldest.wall, BATCH, AUDITS - 1])
+}
+
+/// Those that were revoked or have expired. Who shows one that is gone is refused as before, as
+/// somebody unknown.
+fn prune_tokens(conn: &Connection, oldest: &Oldest) -> Result<usize> {
+    conn.prepare_cached(
+        "DELETE FROM tokens
+         WHERE rowid IN (SELECT rowid FROM tokens
+                 WHERE min(expires_at, coalesce(revoked_at, expires_at)) < ?1 LIMIT ?2)
+             AND rowid < (SELECT rowid FROM tokens ORDER BY rowid DESC LIMIT 1 OFFSET ?3)",
+    )?
+    .execute(params![oldest.wall, BATCH, TOKENS - 1])
 }
 
 /// Kept are the spec that is wanted, the one that was deployed last (S11), the one that the

@@ -110,6 +110,39 @@ fn a_young_history_is_kept_whole_however_long_it_is() {
 }
 
 #[test]
+fn tokens_that_ended_long_ago_go_and_the_newest_and_those_that_count_stay() {
+    let mut node = Node::new();
+    let now = minutes(100 * 24 * 60);
+    let days = |days: i64| {
+        mcp_model::Stamp::from_millis(now.wall.as_millis() - days * 86_400_000).to_string()
+    };
+    // The first hundred expired or were revoked long ago, but for three: one counts still, one has
+    // expired and one was revoked within the retention. All the others expired long ago.
+    node.sql()
+        .execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1100)
+             INSERT INTO tokens (hash, id, subject, roles, created_at, expires_at, revoked_at)
+             SELECT CAST(printf('%032d', i) AS BLOB), 't' || i, 'bob', '[]', ?1,
+                 CASE WHEN i IN (7, 9) OR (i < 50 AND i <> 8) THEN ?4
+                     WHEN i = 8 THEN ?3 ELSE ?2 END,
+                 CASE WHEN i = 9 THEN ?3 WHEN i < 50 AND i NOT IN (7, 8) THEN ?2 END
+             FROM n",
+            [
+                days(90),
+                days(2),
+                mcp_model::Stamp::from_millis(now.wall.as_millis() - 43_200_000).to_string(),
+                now.wall.plus(DAY).to_string(),
+            ],
+        )
+        .unwrap();
+    prune(&mut node, &now);
+    let left = node.db.tokens().unwrap();
+    let ids: Vec<&str> = left.iter().map(|token| token.id.as_str()).collect();
+    assert_eq!(ids[..4], ["t7", "t8", "t9", "t101"]);
+    assert_eq!(ids.len(), 1_003);
+}
+
+#[test]
 fn specs_that_something_refers_to_are_never_pruned() {
     let mut node = Node::new();
     for revision in 1..=20u32 {
