@@ -158,6 +158,9 @@ impl Gate {
         response
             .headers_mut()
             .insert(mcp_proto::NODE_KEY, self.node.clone());
+        if kind == Kind::Stream {
+            visit.streams();
+        }
         let taken = match kind {
             Kind::Stream => body::stream,
             Kind::Call | Kind::Operation => body::answer,

@@ -37,6 +37,8 @@ struct Standing {
     /// Admitted calls under way, and by when each one's answer must have been taken.
     calls: BTreeMap<u64, Option<Instant>>,
     next: u64,
+    /// How many of them are streams.
+    streams: usize,
 }
 
 impl Guest {
@@ -54,6 +56,7 @@ impl Guest {
                 until: Instant::now() + limits.handshake,
                 calls: BTreeMap::new(),
                 next: 0,
+                streams: 0,
             }),
         }))
     }
@@ -69,6 +72,7 @@ impl Guest {
         Some(Visit {
             guest: self.clone(),
             call: None,
+            streams: false,
             _place: place,
         })
     }
@@ -86,6 +90,11 @@ impl Guest {
     /// Its handshake is done: now it may call.
     pub(super) fn arrived(&self) {
         self.standing().until = Instant::now() + self.0.first_call;
+    }
+
+    /// Whether a stream is open on it.
+    pub(super) fn has_streams(&self) -> bool {
+        self.standing().streams > 0
     }
 
     pub(super) fn is_stranger(&self) -> bool {
@@ -138,6 +147,7 @@ pub(super) enum Due {
 pub struct Visit {
     guest: Guest,
     call: Option<u64>,
+    streams: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -168,6 +178,13 @@ impl Visit {
             self.guest.standing().calls.insert(call, until);
         }
     }
+
+    /// Its answer is a stream, which goes on for as long as both sides like.
+    pub fn streams(&mut self) {
+        if !std::mem::replace(&mut self.streams, true) {
+            self.guest.standing().streams += 1;
+        }
+    }
 }
 
 impl Drop for Visit {
@@ -176,6 +193,7 @@ impl Drop for Visit {
         let idle = self.guest.0.idle;
         let mut standing = self.guest.standing();
         standing.calls.remove(&call);
+        standing.streams -= usize::from(self.streams);
         standing.until = Instant::now() + idle;
     }
 }

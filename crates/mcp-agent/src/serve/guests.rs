@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Peer;
 use super::guest::Guest;
@@ -96,6 +97,22 @@ impl Guests {
             warn!(peer = %guest.peer(), count, "too many connections; one without a token gave way");
         }
         true
+    }
+
+    /// Waits until everybody has gone. Streams are ended by then, so a connection that has one still
+    /// a while later is one on which nobody reads: it is not waited for any longer.
+    pub(super) async fn leave(&self) {
+        let everybody = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        let mut empty = pin!(self.room.acquire_many(everybody));
+        tokio::select! {
+            _ = &mut empty => return,
+            () = tokio::time::sleep(self.limits.last_message) => {}
+        }
+        let guests: Vec<Guest> = self.present().guests.values().cloned().collect();
+        for guest in guests.iter().filter(|guest| guest.has_streams()) {
+            debug!(peer = %guest.peer(), "nobody takes the end of a stream");
+            guest.turn_out();
+        }
     }
 
     fn present(&self) -> MutexGuard<'_, Present> {
@@ -207,6 +224,34 @@ mod tests {
         assert!(house.receive(net("10.0.0.1:4")).await.is_none());
         drop(third);
         assert!(house.receive(net("10.0.0.1:5")).await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_reads_holds_up_the_end_for_a_moment_only() {
+        let house = house(3);
+        let mut entries = Vec::new();
+        for port in 1..=3 {
+            let entry = house
+                .receive(net(&format!("10.0.0.1:{port}")))
+                .await
+                .unwrap();
+            let mut visit = entry.guest().visit().unwrap();
+            visit.admitted();
+            entries.push((entry, visit));
+        }
+        entries[0].1.streams();
+        // A stream that has ended; an operation that is waited for goes on.
+        entries[1].1.streams();
+        entries[1].1 = entries[1].0.guest().visit().unwrap();
+        let begun = tokio::time::Instant::now();
+        house.leave().await;
+        assert_eq!(begun.elapsed(), house.limits().last_message);
+        let outs: Vec<bool> = entries.iter().map(|(entry, _)| out(entry)).collect();
+        assert_eq!(outs, [true, false, false]);
+        entries.clear();
+        let begun = tokio::time::Instant::now();
+        house.leave().await;
+        assert_eq!(begun.elapsed(), Duration::ZERO, "nobody is there");
     }
 
     #[tokio::test(start_paused = true)]

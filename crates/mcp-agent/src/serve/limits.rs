@@ -47,6 +47,8 @@ pub struct Limits {
     /// How long a call that is no operation may take, and how long a caller may take to fetch the
     /// answer. Above what a listing of a slow runtime takes with its retries.
     pub call: Duration,
+    /// How long a caller may take to fetch the end of a stream when the agent stops.
+    pub last_message: Duration,
     /// How long a call may wait for its operation (S18). Operations have deadlines of their own
     /// that are shorter; this one is for callers who name none.
     pub operation: Duration,
@@ -62,6 +64,7 @@ impl Default for Limits {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             call: Duration::from_mins(2),
+            last_message: Duration::from_secs(5),
             operation: Duration::from_hours(1),
         }
     }

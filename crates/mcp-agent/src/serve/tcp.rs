@@ -81,7 +81,8 @@ impl TcpFront {
         self.address
     }
 
-    /// Accepts until `stop` is cancelled; then the port is free again.
+    /// Accepts until `stop` is cancelled; then the port is free again, and those who are there are
+    /// seen out.
     pub async fn accept(
         self,
         tls: Arc<ServerConfig>,
@@ -111,7 +112,12 @@ impl TcpFront {
                 }
             }
         }
+        drop(self.listener);
         handshakes.shutdown().await;
+        let Door { guests, ready, .. } = door;
+        // Nobody else comes in: the server may end.
+        drop(ready);
+        guests.leave().await;
     }
 }
 

@@ -50,7 +50,7 @@ impl UnixFront {
         Ok(Self { listener, path })
     }
 
-    /// Accepts until `stop` is cancelled, then removes the socket.
+    /// Accepts until `stop` is cancelled, then removes the socket and sees those who are there out.
     pub async fn accept(
         self,
         limits: Limits,
@@ -71,6 +71,8 @@ impl UnixFront {
         if let Err(error) = std::fs::remove_file(&self.path) {
             debug!(%error, "cannot remove the socket");
         }
+        drop((self.listener, ready));
+        guests.leave().await;
     }
 
     async fn next(&self, guests: &Arc<Guests>) -> Option<Connection<UnixStream>> {
