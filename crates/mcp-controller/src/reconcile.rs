@@ -138,9 +138,14 @@ impl Reconciler {
                 return Ok(RunEnd::HasOperation);
             }
             let limit = execute::limit(&ticket);
-            tokio::time::timeout(limit, self.execute(&mut state, ticket))
-                .await
-                .map_err(|_| RunError::Overdue)??;
+            let operation = ticket.operation.clone();
+            let executed = tokio::time::timeout(limit, self.execute(&mut state, ticket)).await;
+            match executed.map_err(|_| RunError::Overdue)? {
+                // Newer intent came between loading the key and storing that the step begins.
+                // Nothing was done, so nothing has failed, and what was seen still holds.
+                Err(RunError::Store(_)) if !self.is_open(key, &operation).await? => {}
+                ended => ended?,
+            }
             // Once more without the ticket: for the next one in line, and for drift.
             return Ok(RunEnd::Done(Some(Duration::ZERO)));
         }
@@ -156,6 +161,12 @@ impl Reconciler {
             Observed::Unknown { why } => Err(RunError::Unobserved(why.clone())),
             _ => Ok(end),
         }
+    }
+
+    /// Whether an operation still has the word about a key.
+    async fn is_open(&self, key: &ComponentKey, operation: &OperationId) -> Result<bool, RunError> {
+        let ticket = self.ports.store.load(key).await?.ticket;
+        Ok(ticket.is_some_and(|ticket| ticket.operation == *operation))
     }
 
     /// Looks, stores what changed, and publishes it.

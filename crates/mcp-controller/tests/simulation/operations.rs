@@ -482,3 +482,25 @@ async fn nothing_that_is_stopped_on_purpose_is_restarted() {
     );
     assert_eq!(sim.clock.now().boot_id, mcp_model::BootId(1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn newer_intent_while_an_operation_still_looks_is_no_failure_and_hides_nothing() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.until_state("shop/web", Running).await;
+    sim.fake.latency(Call::Inspect, Duration::from_secs(1));
+    sim.fake.latency(Call::Stop, Duration::from_secs(30));
+    sim.fake.forget_calls();
+    let restart = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    pass(Duration::from_millis(500)).await;
+    assert_eq!(sim.operation(&restart).steps[0].state, StepState::Waiting);
+    let stop = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    for _ in 0..100 {
+        pass(Duration::from_millis(100)).await;
+        assert_ne!(sim.status("shop/web").observed.state(), Unknown);
+    }
+    assert_eq!(calls(&sim), [Call::Stop], "the stop alone does something");
+    assert_eq!(sim.settled(&stop).await.state, OperationState::Succeeded);
+    let restart = sim.operation(&restart);
+    assert_eq!(restart.state, OperationState::Superseded);
+}
