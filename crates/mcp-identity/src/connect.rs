@@ -56,7 +56,7 @@ pub enum ConnectError {
     },
     /// No answer in time.
     #[error(
-        "no answer from {address} within {}: the node is down, or a firewall drops the connection",
+        "no answer from {address} within {}: the node is down, its agent hangs, or a firewall drops the connection; on the node, look at systemctl status mcp-agent",
         seconds(*limit)
     )]
     Timeout {
