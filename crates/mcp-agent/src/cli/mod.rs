@@ -9,6 +9,7 @@ mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 /// The agent of one node: runs its containers, watches them, says when they drift.
@@ -42,10 +43,13 @@ struct ConfigFile {
 
 impl ConfigFile {
     fn load(&self) -> anyhow::Result<mcp_config::agent::AgentConfig> {
-        Ok(mcp_config::agent::AgentConfig::load(
-            &self.config,
-            mcp_config::environment(),
-        )?)
+        let loaded = mcp_config::agent::AgentConfig::load(&self.config, mcp_config::environment());
+        if loaded.is_err() && !self.config.exists() {
+            return loaded.context(
+                "there is no configuration: make a node with mcp-agent init, or say with --config where it is",
+            );
+        }
+        Ok(loaded?)
     }
 }
 

@@ -9,6 +9,11 @@ use std::io::{self, Write};
 use mcp_model::text::{is_hostile, push_json_escape};
 
 /// Writes each record as one line. The formatter hands over a record in one call.
+///
+/// A record that cannot be written is lost, and nobody is told: the formatter would tell standard
+/// error, which is what cannot be written, and the standard library panics there. A log on a full
+/// disk, or in a pipe that nobody reads any more, must not end what was being logged; the registry
+/// has its own record of who did what (S42).
 pub(super) struct Lines<W> {
     inner: W,
     /// Whether the formatter's own colours are let through.
@@ -27,12 +32,13 @@ impl<W: Write> Write for Lines<W> {
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let mut safe = escape(line, self.styled);
         safe.push('\n');
-        self.inner.write_all(safe.as_bytes())?;
+        let _ = self.inner.write_all(safe.as_bytes());
         Ok(record.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
+        let _ = self.inner.flush();
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@ mod gate;
 mod hostile;
 mod intent;
 mod lifecycle;
+mod missing;
 mod plan;
 mod racers;
 mod refused;
