@@ -8,7 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mcp_model::name::SET_ASIDE_INFIX;
 use mcp_model::{
-    ComponentKey, ComponentRecord, Container, ContainerId, Observed, ObservedState, RuntimeState,
+    ComponentKey, ComponentRecord, Container, ContainerId, Moment, Observed, ObservedState,
+    RuntimeState,
 };
 
 /// Orders looks, hints and acts.
@@ -17,8 +18,10 @@ pub(crate) type Tick = u64;
 /// What one look found in a component's place.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
-    /// When the look began.
+    /// When the look began, in the order of looks…
     pub(crate) tick: Tick,
+    /// …and by the clock.
+    pub(crate) at: Moment,
     /// What it found.
     pub(crate) observed: Observed,
     /// Who else holds the name.
@@ -28,15 +31,16 @@ pub(crate) struct Seen {
 }
 
 /// A complete listing, by id and by name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Index {
     pub(crate) tick: Tick,
+    pub(crate) at: Moment,
     by_id: HashMap<ContainerId, Container>,
     by_name: HashMap<String, ContainerId>,
 }
 
 impl Index {
-    pub(crate) fn new(tick: Tick, containers: Vec<Container>) -> Self {
+    pub(crate) fn new(tick: Tick, at: Moment, containers: Vec<Container>) -> Self {
         let by_name = containers
             .iter()
             .map(|c| (c.name.clone(), c.instance.id.clone()))
@@ -47,6 +51,7 @@ impl Index {
             .collect();
         Self {
             tick,
+            at,
             by_id,
             by_name,
         }
@@ -139,6 +144,11 @@ impl Looks {
             .cloned()
     }
 
+    /// When the last look at a key began, or the listing that confirmed it.
+    pub(crate) fn last(&self, key: &ComponentKey) -> Option<Moment> {
+        self.state().seen.get(key).map(|seen| seen.at)
+    }
+
     /// What the last listing says about a key, where that is enough: it counts, and shows a
     /// running container in the life on record, or nothing where nothing was ever made.
     pub(crate) fn by_listing(
@@ -146,19 +156,19 @@ impl Looks {
         key: &ComponentKey,
         record: &ComponentRecord,
         agent: &str,
-    ) -> Option<(Tick, Option<Container>)> {
+    ) -> Option<(Tick, Moment, Option<Container>)> {
         let state = self.state();
         let from = state.believed_from.get(key).copied().unwrap_or(0);
         let index = state.index.as_ref().filter(|index| index.tick >= from)?;
         let Some(container) = index.holder(key, record.container.as_ref(), agent) else {
             let free = !index.has_name(key.container_name().as_str());
-            return (record.container.is_none() && free).then_some((index.tick, None));
+            return (record.container.is_none() && free).then_some((index.tick, index.at, None));
         };
         let known = record.instance.as_ref()?;
         let enough = container.state == RuntimeState::Running
             && known.is_same_life(&container.instance)
             && record.container.as_ref() == Some(&container.instance.id);
-        enough.then(|| (index.tick, Some(container.clone())))
+        enough.then(|| (index.tick, index.at, Some(container.clone())))
     }
 
     /// Whether the last listing is complete, counts for the key, and shows nobody with its name.
@@ -223,7 +233,9 @@ impl Looks {
             }
             match state.seen.get_mut(&key) {
                 Some(seen) if seen.tick > index.tick => {}
-                Some(seen) if shows_the_same(&index, &key, seen, agent) => seen.tick = index.tick,
+                Some(seen) if shows_the_same(&index, &key, seen, agent) => {
+                    (seen.tick, seen.at) = (index.tick, index.at);
+                }
                 _ => {
                     state.believed_from.insert(key.clone(), index.tick);
                     changed.push(key);
@@ -277,11 +289,22 @@ fn shows_the_same(index: &Index, key: &ComponentKey, seen: &Seen, agent: &str) -
 
 #[cfg(test)]
 mod tests {
+    use mcp_model::{BootId, Stamp};
+
     use super::*;
+
+    fn moment() -> Moment {
+        Moment {
+            wall: Stamp::from_millis(0),
+            boot: std::time::Duration::ZERO,
+            boot_id: BootId(1),
+        }
+    }
 
     fn seen(tick: Tick) -> Seen {
         Seen {
             tick,
+            at: moment(),
             observed: Observed::Removed,
             foreign: None,
             last_lines: Vec::new(),
@@ -293,11 +316,19 @@ mod tests {
         let (looks, key) = (Looks::default(), "shop/web".parse().unwrap());
         let began = looks.tick();
         looks.distrust(&key);
-        let changed = looks.take_in(Index::new(began, Vec::new()), [key.clone()], "agent");
+        let changed = looks.take_in(
+            Index::new(began, moment(), Vec::new()),
+            [key.clone()],
+            "agent",
+        );
         assert_eq!(changed, []);
         assert!(!looks.name_is_free(&key));
         let later = looks.tick();
-        looks.take_in(Index::new(later, Vec::new()), [key.clone()], "agent");
+        looks.take_in(
+            Index::new(later, moment(), Vec::new()),
+            [key.clone()],
+            "agent",
+        );
         assert!(looks.name_is_free(&key));
     }
 

@@ -58,7 +58,8 @@ pub struct Status {
     pub operation: Option<OperationId>,
     /// What the standing permission allowed when it was last reconciled without an operation.
     pub auto: Verdict,
-    /// When the look that this rests on began.
+    /// When it was last published to be otherwise than before. Looks that found the same since are
+    /// the view's to tell.
     pub seen_at: Moment,
 }
 
@@ -155,11 +156,6 @@ impl Publisher {
     /// What is published about a key.
     pub(crate) fn component_status(&self, key: &ComponentKey) -> Option<Arc<Status>> {
         self.0.borrow().components.get(key).cloned()
-    }
-
-    /// When the last complete look at the runtime began.
-    pub(crate) fn observed_at(&self) -> Option<Moment> {
-        self.0.borrow().observed_at
     }
 
     /// Every key that has something published.

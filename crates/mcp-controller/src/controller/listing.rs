@@ -64,7 +64,7 @@ impl Loop {
         let mut recovered = false;
         let changed = match listing {
             Ok(listing) => {
-                let index = Index::new(tick, listing.containers);
+                let index = Index::new(tick, began, listing.containers);
                 let agent = self.core.settings.agent.clone();
                 let changed = self.core.looks.take_in(index, keys.clone(), &agent);
                 self.core.node.answers();

@@ -77,11 +77,15 @@ impl Reconciler {
             let why = "nothing was looked at yet".to_owned();
             return (Observed::Unknown { why }, None);
         };
-        let listed = self.publisher.observed_at();
-        let latest = listed
-            .filter(|at| !status.observed.is_unknown() && at.has_reached(&status.seen_at))
-            .unwrap_or(status.seen_at);
-        (status.observed.clone(), Some(latest))
+        let seen_at = match &status.observed {
+            // That it could not be seen is known since it was said.
+            Observed::Unknown { .. } => None,
+            Observed::Present { .. } | Observed::Removed => self.looks.last(key),
+        };
+        (
+            status.observed.clone(),
+            Some(seen_at.unwrap_or(status.seen_at)),
+        )
     }
 
     /// What an open step would do next.

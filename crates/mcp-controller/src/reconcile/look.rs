@@ -18,10 +18,13 @@ impl Reconciler {
         if let Some(seen) = self.looks.believed(key) {
             return reread(record, seen);
         }
-        if let Some((tick, container)) = self.looks.by_listing(key, record, &self.settings.agent) {
+        if let Some((tick, at, container)) =
+            self.looks.by_listing(key, record, &self.settings.agent)
+        {
             let observed = read(record, container);
             let seen = Seen {
                 tick,
+                at,
                 observed,
                 foreign: None,
                 last_lines: Vec::new(),
@@ -29,13 +32,14 @@ impl Reconciler {
             self.looks.remember(key, seen.clone());
             return seen;
         }
-        let tick = self.looks.tick();
+        let (tick, at) = (self.looks.tick(), self.ports.clock.now());
         let seen = match self.find(record, made).await {
             Ok((container, foreign)) => {
                 let observed = read(record, container);
                 let last_lines = self.last_lines(&observed).await;
                 Seen {
                     tick,
+                    at,
                     observed,
                     foreign,
                     last_lines,
@@ -43,6 +47,7 @@ impl Reconciler {
             }
             Err(failure) => Seen {
                 tick,
+                at,
                 observed: Observed::Unknown {
                     why: failure.to_string(),
                 },

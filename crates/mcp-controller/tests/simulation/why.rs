@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mcp_controller::port::Clock as _;
 use mcp_controller::{Explanation, Verdict};
 use mcp_model::{AlertKind, ObservedState, OperationKind, Request};
 use mcp_plan::auto::{Allowance, Because};
@@ -139,4 +140,25 @@ async fn what_is_unknown_waits_and_says_until_when_it_backs_off() {
     assert_eq!(explained.decision, Decision::Wait);
     let back_off = explained.schedule.backing_off.expect("it backs off");
     assert!(explained.schedule.next >= back_off);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_look_is_not_passed_off_as_a_new_one() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    // The listing that follows a deploy is over, the next resync far away.
+    seconds(5).await;
+    let looked = sim.clock.now();
+    seconds(20).await;
+    sim.sync(vec![service("shop", &[("web", "v2", "no")])])
+        .await;
+    sim.until("what the file changed is shown", |view| {
+        view.components.values().any(|s| !s.drift.is_empty())
+    })
+    .await;
+    let seen_at = why(&sim).await.seen_at.expect("it was looked at");
+    assert!(looked.has_reached(&seen_at), "{seen_at:?}, {looked:?}");
+    seconds(70).await;
+    let seen_at = why(&sim).await.seen_at.expect("it was looked at");
+    assert!(!looked.has_reached(&seen_at), "a listing confirmed it");
 }
