@@ -4,6 +4,7 @@
 mod alerts;
 mod authentication;
 mod commands;
+mod damage;
 mod doors;
 mod gate;
 mod hostile;

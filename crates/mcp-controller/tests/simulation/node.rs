@@ -318,3 +318,22 @@ async fn what_auto_reconcile_cannot_bring_back_after_a_reboot_is_told_once_of_ea
     let gave_up = (Opened, "gave-up shop/c1".to_owned());
     assert_eq!(sim.told(), [gave_up, reboot(Opened)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_and_goes_while_a_reboot_settles_does_not_count_for_flapping() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    seconds(5).await;
+    rebooted(&mut sim, &[]).await;
+    // It waits for another one, as things do when everything starts at once.
+    for _ in 0..5 {
+        seconds(3).await;
+        sim.fake.start_by_hand("shop-web");
+        seconds(3).await;
+        sim.fake.kill("shop-web", 1);
+    }
+    seconds(3).await;
+    sim.fake.start_by_hand("shop-web");
+    seconds(7200).await;
+    assert_eq!(sim.told(), []);
+}
