@@ -1,6 +1,10 @@
 //! What an author of a definition reads when it cannot be used. The snapshots are for people to
 //! review: each shows the file and the error as a terminal does, without colours.
 
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
 use mcp_definition::{DefinitionError, MAX_FILE, load, parse};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
@@ -238,6 +242,22 @@ fn a_file_over_the_limit_is_refused_unread() {
     );
     std::fs::write(&path, padded).unwrap();
     assert!(load(&path).is_ok());
+}
+
+#[test]
+fn what_does_not_end_is_read_up_to_the_limit_and_no_further() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let much = vec![b'#'; 3 * usize::try_from(MAX_FILE).unwrap()];
+    // Ends with an error as soon as nobody reads on.
+    let writing = std::thread::spawn(move || writer.write_all(&much).is_err());
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let error = load(Path::new(&path)).unwrap_err();
+    assert!(
+        matches!(error, DefinitionError::TooLarge { size, .. } if size == MAX_FILE + 1),
+        "{error}"
+    );
+    drop(reader);
+    assert!(writing.join().unwrap());
 }
 
 #[test]

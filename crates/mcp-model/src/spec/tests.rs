@@ -52,10 +52,11 @@ fn values_outside_their_grammar_are_refused() {
     ] {
         assert!(volume.parse::<Volume>().is_err(), "{volume:?}");
     }
-    for user in ["", "-u", "0:", ":0", "a b", "root\n", "0:0:0"] {
+    for user in ["", "-u", "0:", ":0", "0:-g", "a b", "root\n", "0:0:0"] {
         assert!(user.parse::<User>().is_err(), "{user:?}");
     }
-    for network in ["", "--net", "a b", "ns:/proc/1", "container:x"] {
+    let long = "n".repeat(MAX_VALUE + 1);
+    for network in ["", "--net", "a b", "ns:/proc/1", "container:x", &long] {
         assert!(network.parse::<Network>().is_err(), "{network:?}");
     }
     for restart in [

@@ -2,7 +2,11 @@
 
 mod edits;
 
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+
 use super::*;
+use crate::MAX_FILE;
 use crate::reader::keys_of;
 
 const FULL: &str = r#"[services]
@@ -313,7 +317,26 @@ fn a_file_over_the_limit_is_refused_unread() {
     let file = tempfile::NamedTempFile::new().unwrap();
     file.as_file().set_len(1 << 40).unwrap();
     let error = CliConfig::load(Some(file.path()), []).unwrap_err();
-    assert!(matches!(error, ConfigError::TooLarge { .. }), "{error}");
+    assert!(
+        matches!(error, ConfigError::TooLarge { size, .. } if size == 1 << 40),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_does_not_end_is_read_up_to_the_limit_and_no_further() {
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let much = vec![b'#'; 3 * usize::try_from(MAX_FILE).unwrap()];
+    // Ends with an error as soon as nobody reads on.
+    let writing = std::thread::spawn(move || writer.write_all(&much).is_err());
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let error = CliConfig::load(Some(Path::new(&path)), []).unwrap_err();
+    assert!(
+        matches!(error, ConfigError::TooLarge { size, .. } if size == MAX_FILE + 1),
+        "{error}"
+    );
+    drop(reader);
+    assert!(writing.join().unwrap());
 }
 
 fn key_in(line: &str) -> &str {
