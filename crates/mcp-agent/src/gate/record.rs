@@ -96,3 +96,16 @@ impl Drop for Record {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_of_a_strangers_making_takes_little_of_the_log() {
+        let peer = Peer::Local { uid: 0, pid: None };
+        let mut record = Record::new(&"/x".repeat(8000), peer);
+        record.told = true;
+        assert!(record.method.chars().count() <= MAX_METHOD + 1);
+    }
+}

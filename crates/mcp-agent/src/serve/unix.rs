@@ -122,3 +122,22 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), FrontError> {
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_directory_that_is_a_link_is_refused_and_what_it_leads_to_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, link) = (dir.path().join("there"), dir.path().join("link"));
+        std::fs::create_dir(&there).unwrap();
+        std::fs::set_permissions(&there, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        assert!(matches!(
+            UnixFront::bind(&link),
+            Err(FrontError::Foreign { .. })
+        ));
+        assert_eq!(std::fs::metadata(&there).unwrap().mode() & 0o777, 0o755);
+    }
+}
