@@ -220,7 +220,12 @@ async fn a_terminal_that_is_resized_shows_one_table_of_the_new_size() {
     let _double = node(&world, 10).await;
     let mut screen = Screen::watching(&world, (30, 100));
     screen.until(|shown| shown.contains("c10") && shown.contains("Recent events"));
-    for (size, more) in [((9, 40), true), ((30, 30), false), ((24, 120), false)] {
+    for (size, more) in [
+        ((40, 100), false),
+        ((9, 40), true),
+        ((30, 30), false),
+        ((24, 120), false),
+    ] {
         screen.resize(size);
         let shown = screen.until(|shown| {
             let fits = shown.contains("more lines") == more;
