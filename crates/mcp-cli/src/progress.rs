@@ -200,7 +200,8 @@ fn unseen<'a>(
 pub(crate) fn doing(step: &OperationStep) -> String {
     match (step.state.as_str(), step.phase.as_str()) {
         ("running", "") => "working".to_owned(),
-        ("running", phase) => phase.replace('-', " "),
+        ("running", phase) if step.error.is_empty() => phase.replace('-', " "),
+        ("running", _) => step.error.clone(),
         ("succeeded", _) => "done".to_owned(),
         (state, _) => state.to_owned(),
     }

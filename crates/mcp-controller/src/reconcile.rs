@@ -85,6 +85,7 @@ struct Findings {
     drift: Vec<Standing>,
     flapping: Option<Incident>,
     auto: Option<Verdict>,
+    held_up: Option<String>,
 }
 
 impl Reconciler {
@@ -218,6 +219,7 @@ impl Reconciler {
             drift,
             flapping: told.flapping,
             auto: Some(weighed.verdict),
+            held_up: None,
         };
         self.publish(state, seen, findings, None, now);
         let settled = match assessment {
@@ -267,6 +269,7 @@ impl Reconciler {
             drift: findings.drift,
             flapping: findings.flapping,
             operation,
+            held_up: findings.held_up,
             seen_at,
         };
         // Only a change is news: the time of a look that found the same is the view's.

@@ -56,6 +56,8 @@ pub struct Status {
     pub flapping: Option<Incident>,
     /// The operation that is open on it.
     pub operation: Option<OperationId>,
+    /// Why that operation goes no further for now, where something holds it up.
+    pub held_up: Option<String>,
     /// What the standing permission allowed when it was last reconciled without an operation.
     pub auto: Verdict,
     /// When it was last published to be otherwise than before. Looks that found the same since are
@@ -122,6 +124,17 @@ impl Publisher {
             }
             None => false,
         });
+    }
+
+    /// Publishes what holds up the operation on a key.
+    pub(crate) fn held_up(&self, key: &ComponentKey, held_up: Option<String>) {
+        if let Some(status) = self.component_status(key) {
+            let status = Status {
+                held_up,
+                ..Status::clone(&status)
+            };
+            self.component(key, Some(status));
+        }
     }
 
     /// Everything that is published.

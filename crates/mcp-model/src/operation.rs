@@ -199,6 +199,21 @@ pub struct Progress {
     /// Since when the runtime refuses to bring up again what was taken down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<Moment>,
+    /// In which words it refused last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
+}
+
+impl Progress {
+    /// Why the step goes no further for now; `None` where nothing holds it up.
+    pub fn held_up(&self) -> Option<String> {
+        let refusal = self.refusal.as_ref()?;
+        let what = match self.restoring {
+            Some(_) => "the old container is not back yet",
+            None => "not up again yet",
+        };
+        Some(format!("{what}, it is tried again: {refusal}"))
+    }
 }
 
 /// The permission to act on one key: one open step, with what was pinned when it was accepted.
@@ -262,7 +277,7 @@ pub struct Step {
     pub state: StepState,
     /// What it did last.
     pub phase: Option<Phase>,
-    /// Why it failed or was not needed.
+    /// Why it failed or was not needed; of one that is open, what holds it up.
     pub error: String,
     /// The pinned revision.
     pub revision: u64,

@@ -109,6 +109,7 @@ fn what_was_just_seen_wins_over_what_was_stored() {
     let live = Live {
         observed: &observed,
         operation: Some(&operation),
+        held_up: Some("not now"),
     };
     let info = component_info(&record(), Some(live));
     assert_eq!(
@@ -134,6 +135,7 @@ fn what_was_not_seen_or_is_gone_has_no_age_and_no_exit_code() {
         let live = Live {
             observed: &observed,
             operation: None,
+            held_up: None,
         };
         let info = component_info(&record(), Some(live));
         assert_eq!(
@@ -150,6 +152,18 @@ fn what_was_not_seen_or_is_gone_has_no_age_and_no_exit_code() {
 }
 
 #[test]
+fn what_holds_up_an_operation_is_told_of_a_component_that_says_nothing_itself() {
+    let operation = "op01".parse().unwrap();
+    let live = Live {
+        observed: &present(ObservedState::Exited, Some(3), None),
+        operation: Some(&operation),
+        held_up: Some("address already in use"),
+    };
+    let info = component_info(&record(), Some(live));
+    assert_eq!(info.detail, "address already in use");
+}
+
+#[test]
 fn a_service_tells_each_component_with_its_own_view() {
     let mut other = record();
     other.key = "web/db".parse().unwrap();
@@ -163,6 +177,7 @@ fn a_service_tells_each_component_with_its_own_view() {
         (key.component.as_str() == "db").then_some(Live {
             observed: &seen,
             operation: None,
+            held_up: None,
         })
     });
     let states: Vec<_> = info

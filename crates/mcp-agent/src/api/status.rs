@@ -215,11 +215,13 @@ fn seen(services: &[ServiceRecord], view: &View, failed: Option<&str>) -> Vec<v1
     let live = |key: &ComponentKey| {
         let cached = view.components.get(key);
         let operation = cached.and_then(|status| status.operation.as_ref());
+        let held_up = cached.and_then(|status| status.held_up.as_deref());
         let cached = cached.map_or(&unseen, |status| &status.observed);
         let observed = unknown.as_ref().unwrap_or(cached);
         Some(Live {
             observed,
             operation,
+            held_up,
         })
     };
     services

@@ -128,9 +128,12 @@ impl Why {
 
 fn response(explained: &Explanation, actors: &Actors) -> v1::WhyResponse {
     let record = &explained.record;
+    let ticket = explained.ticket.as_ref();
+    let held_up = ticket.and_then(|ticket| ticket.progress.held_up());
     let live = Live {
         observed: &explained.observed,
-        operation: explained.ticket.as_ref().map(|ticket| &ticket.operation),
+        operation: ticket.map(|ticket| &ticket.operation),
+        held_up: held_up.as_deref(),
     };
     let at = |wait: Duration| Some(stamp_to_wire(explained.at.plus(wait).wall));
     let intent = actors.intent.as_ref().map(|audit| &audit.call);

@@ -252,6 +252,7 @@ impl Shown {
                 let live = Live {
                     observed: &crate::api::not_looked_at(),
                     operation: None,
+                    held_up: None,
                 };
                 v1::ComponentState {
                     service: key.service.to_string(),
@@ -274,6 +275,7 @@ fn state_of(key: &ComponentKey, status: &Status) -> v1::ComponentState {
     let live = Live {
         observed: &status.observed,
         operation: status.operation.as_ref(),
+        held_up: status.held_up.as_deref(),
     };
     v1::ComponentState {
         service: key.service.to_string(),

@@ -66,6 +66,7 @@ pub(super) fn status(key: &ComponentKey, detail: u8, drifts: bool) -> Status {
         drift: drifts.then_some(standing).into_iter().collect(),
         flapping: None,
         operation: None,
+        held_up: None,
         auto: Verdict::Off,
         seen_at: moment(3),
     }

@@ -157,7 +157,11 @@ impl Explanation {
         };
         let since = self.ago(operation.created);
         let why = reason(&operation.message);
-        format!("{kind} {id} of {caller}, {state}{phase}, accepted {since}{why}")
+        let held_up = match operation.error.as_str() {
+            "" => String::new(),
+            held_up => format!(": {held_up}"),
+        };
+        format!("{kind} {id} of {caller}, {state}{phase}, accepted {since}{why}{held_up}")
     }
 
     fn plan(&self) -> Vec<String> {

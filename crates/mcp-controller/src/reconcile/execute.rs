@@ -15,6 +15,7 @@ use mcp_model::{
 };
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{Findings, Reconciler, RunError};
@@ -28,6 +29,10 @@ const MAX_ROUNDS: u32 = 8;
 /// How often a replacement waits for the end of a call that is to bring the new container up,
 /// before it brings the old one back.
 const MOST_HUNG: u32 = 2;
+
+/// How long a new container must have lived before what it replaces is removed: the runtime may call
+/// one running that is about to die of its first line (S17). There is no way back after that.
+const FIRST_BREATH: Duration = Duration::from_millis(500);
 
 /// What a step may take beyond its own time-outs.
 const SLACK: Duration = Duration::from_mins(5);
@@ -63,6 +68,8 @@ struct Work {
     ticket: Ticket,
     /// A container was made or started by this run of the step.
     started: bool,
+    /// When that was.
+    started_at: Option<Instant>,
     /// The container that was made, until it is on record.
     made: Option<ContainerId>,
     /// The container that was there when the step began is known to be gone.
@@ -103,6 +110,7 @@ impl Reconciler {
         let mut work = Work {
             ticket,
             started: false,
+            started_at: None,
             made: None,
             aside_gone: false,
             name_taken: false,
@@ -150,7 +158,10 @@ impl Reconciler {
         self.publish(
             state,
             &seen,
-            Findings::default(),
+            Findings {
+                held_up: work.ticket.progress.held_up(),
+                ..Findings::default()
+            },
             Some(operation),
             self.ports.clock.now(),
         );

@@ -42,6 +42,24 @@ async fn the_old_container_stays_until_the_new_one_was_seen_running_also_after_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_container_that_dies_of_its_first_line_was_seen_running_and_gives_way_all_the_same() {
+    let mut sim = Sim::new();
+    let dies_soon = Behaviour {
+        ends: Some((Duration::from_millis(300), 3)),
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies_soon);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(now.instance.id, old, "{operation:?}");
+    assert!(now.instance.pid.is_some(), "the old one runs again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_container_that_a_hung_runtime_never_makes_gives_way_to_the_old_one() {
     let mut sim = Sim::new();
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;

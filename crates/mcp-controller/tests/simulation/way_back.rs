@@ -55,6 +55,25 @@ fn names(sim: &Sim) -> Vec<String> {
     sim.fake.containers().into_iter().map(|c| c.name).collect()
 }
 
+/// In the operation, in status and where it is asked for the reason.
+async fn says_what_holds_it_up(sim: &Sim, id: &OperationId) {
+    let key = || "shop/web".parse().unwrap();
+    let explained = sim.handle.explain(key()).await.unwrap();
+    let ticket = explained.and_then(|explained| explained.ticket);
+    let told = [
+        Some(error(sim, id)),
+        sim.status("shop/web").held_up.clone(),
+        ticket.and_then(|ticket| ticket.progress.held_up()),
+    ];
+    for why in told {
+        let why = why.expect("it is held up");
+        assert!(
+            why.contains("not back yet") && why.contains("address already in use"),
+            "{why}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_old_container_whose_start_is_refused_for_a_while_runs_again() {
     let mut sim = stage().await;
@@ -95,14 +114,22 @@ async fn an_old_container_is_put_back_however_long_that_is_refused_and_somebody_
     sim.fake.next(Call::Rename, 10_000, &refused(Call::Rename));
     sim.until_told(1).await;
     assert_eq!(sim.operation(&id).state, OperationState::Running);
+    says_what_holds_it_up(&sim, &id).await;
     // Also by an agent that has to find out first.
     sim.kill_agent().await;
     seconds(24 * 3600).await;
     sim.start_agent();
     seconds(3600).await;
     assert_eq!(sim.operation(&id).state, OperationState::Running);
+    says_what_holds_it_up(&sim, &id).await;
     sim.fake.forget_faults();
     assert_eq!(sim.settled(&id).await.state, OperationState::Failed);
+    sim.until("nothing is held up", |view| {
+        view.components
+            .values()
+            .all(|status| status.held_up.is_none())
+    })
+    .await;
     let now = sim.fake.container("shop-web").unwrap().instance;
     assert!(now.id == old && now.pid.is_some(), "{now:?}");
     assert_eq!(names(&sim), ["shop-web"]);

@@ -7,6 +7,7 @@
 mod points;
 mod scenario;
 mod stage;
+mod tally;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use std::time::Duration;
 use points::Point;
 use scenario::Scenario;
 use stage::{Kill, Stage};
+use tally::Tally;
 
 /// How many kills are enough for a run with every test: each operation is met by several.
-const SHORT: usize = 28;
+const SHORT: usize = 21;
 /// Every so many rounds kill at random moments instead of at points.
-const RANDOM_EVERY: usize = 4;
+const RANDOM_EVERY: usize = 3;
 
 #[test]
 fn an_agent_killed_at_any_step_finishes_each_operation_once_and_leaves_nothing_behind() {
@@ -39,7 +41,7 @@ fn an_agent_killed_at_any_step_finishes_each_operation_once_and_leaves_nothing_b
     }
 
     let rounds = kills.div_ceil(Scenario::ALL.len());
-    let mut settled = Vec::new();
+    let mut tally = Tally::default();
     for kill in 0..kills {
         let scenario = Scenario::ALL[kill % Scenario::ALL.len()];
         let round = kill / Scenario::ALL.len();
@@ -53,17 +55,13 @@ fn an_agent_killed_at_any_step_finishes_each_operation_once_and_leaves_nothing_b
         } else {
             Kill::At(points[(round - round / RANDOM_EVERY) % points.len()].clone())
         };
-        settled.push(stage.kill(scenario, &how));
+        let settled = stage.kill(scenario, &how);
+        tally.count(scenario, &how, settled);
+        if (kill + 1) % 50 == 0 {
+            tally.say();
+        }
     }
-    stage.nothing_was_lost();
-    settled.sort();
-    let at = |percent: usize| settled[(settled.len() - 1) * percent / 100];
-    say(&format!(
-        "settled after readiness: median {:?}, p99 {:?}, longest {:?}",
-        at(50),
-        at(99),
-        at(100)
-    ));
+    tally.say();
 }
 
 fn number(variable: &str) -> Option<usize> {
@@ -75,6 +73,6 @@ fn number(variable: &str) -> Option<usize> {
 }
 
 #[expect(clippy::print_stderr, reason = "a long run shows how far it is")]
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     eprintln!("kills: {line}");
 }

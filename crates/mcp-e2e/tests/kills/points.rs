@@ -14,6 +14,12 @@ pub(crate) struct Point {
     count: usize,
 }
 
+impl Point {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl fmt::Display for Point {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.name, self.count)

@@ -17,11 +17,11 @@ pub(crate) enum Scenario {
 
 /// What there must be once an operation has come to its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub(crate) struct Outcome<'a> {
     /// The operation's state.
-    pub(crate) state: &'static str,
+    pub(crate) state: &'a str,
     /// The state of the container; `None` where there is to be none.
-    pub(crate) container: Option<&'static str>,
+    pub(crate) container: Option<&'a str>,
     /// It is the container of before.
     pub(crate) same: bool,
     /// How often the component's containers were made, and how often started.
@@ -51,7 +51,7 @@ impl Scenario {
         }
     }
 
-    pub(crate) fn outcome(self) -> Outcome {
+    pub(crate) fn outcome(self) -> Outcome<'static> {
         let running = Outcome {
             state: "succeeded",
             container: Some("running"),

@@ -3,11 +3,12 @@
 use std::fs;
 use std::process::{Child, Stdio};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mcp_e2e::{Agent, AgentOptions, Component, Workstation, definition, until};
 
 use crate::points::{Point, Points};
+use crate::say;
 use crate::scenario::{Outcome, Scenario};
 
 /// When the agent is killed.
@@ -21,18 +22,34 @@ pub(crate) struct Stage {
     agent: Agent,
     workstation: Workstation,
     points: Points,
-    bystanders: Vec<String>,
     versions: usize,
-    /// Every operation that was ever seen.
+    /// What there was when the last operation had come to its end. Nothing is to happen from then
+    /// until the next one is asked for.
+    before: Scene,
+    /// When that was looked at: what happened since came of the next one.
+    since: String,
+}
+
+/// What podman and the registry say.
+#[derive(Debug, PartialEq, Eq)]
+struct Scene {
+    /// The component's container.
+    container: Option<Container>,
+    /// Which life of which container the others are in.
+    bystanders: Vec<String>,
+    /// The names of all containers, sorted.
+    names: Vec<String>,
+    /// Every operation there ever was, and its state.
     operations: Vec<String>,
 }
 
-/// What there was before an operation.
-struct Before {
-    container: Option<String>,
-    made: usize,
-    started: usize,
-    operations: usize,
+#[derive(Debug, PartialEq, Eq)]
+struct Container {
+    id: String,
+    /// Whether it runs, and since when.
+    life: String,
+    status: String,
+    operation: String,
 }
 
 impl Stage {
@@ -41,91 +58,101 @@ impl Stage {
         let options = AgentOptions::default().failpoints(points.folder());
         let agent = Agent::running("rift", options);
         let workstation = Workstation::of(&[&agent]);
-        let mut stage = Self {
+        define(&workstation, "other", &component("localhost/hello:v1"));
+        workstation.mcp(&["deploy", "other"]).ok();
+        let by_hand = ["run", "-d", "--network=none", "--name=stranger"];
+        let image = ["localhost/hello:v1"];
+        agent.podman().run(&[&by_hand[..], &image].concat());
+        let since = now();
+        let before = Scene::of(&agent);
+        assert_eq!(before.bystanders.len(), 2);
+        Self {
             agent,
             workstation,
             points,
-            bystanders: Vec::new(),
             versions: 0,
-            operations: Vec::new(),
-        };
-        stage.define("other", &component("localhost/hello:v1"));
-        stage.workstation.mcp(&["deploy", "other"]).ok();
-        let by_hand = ["run", "-d", "--network=none", "--name=stranger"];
-        let image = ["localhost/hello:v1"];
-        stage.agent.podman().run(&[&by_hand[..], &image].concat());
-        stage.bystanders = stage.look_at_bystanders();
-        stage.operations = stage.settled_operations();
-        stage
+            before,
+            since,
+        }
     }
 
     /// Carries an operation out; the points that it passes, and how long it takes.
     pub(crate) fn rehearse(&mut self, scenario: Scenario) -> (Vec<Point>, Duration) {
         self.at_rest();
-        let (before, passed) = (self.prepare(scenario), self.points.count());
+        self.prepare(scenario);
+        let passed = self.points.count();
         let began = Instant::now();
         let reply = self.workstation.mcp(scenario.command());
         let took = began.elapsed();
         let points = self.points.since(passed);
         let expected = i32::from(scenario.outcome().state == "failed");
         assert_eq!(reply.code, Some(expected), "{scenario:?}: {reply:?}");
-        self.check(scenario, &before, "rehearsal");
+        self.check(scenario, &format!("{scenario:?} in the rehearsal"));
         (points, took)
     }
 
     /// Has the agent killed in the middle of an operation, starts it again, and looks at what
-    /// became of everything. How long it took from readiness until the operation was settled.
-    pub(crate) fn kill(&mut self, scenario: Scenario, how: &Kill) -> Duration {
+    /// became of everything. How long it took from readiness until the operation was settled; `None`
+    /// where nothing was open any more, or yet.
+    pub(crate) fn kill(&mut self, scenario: Scenario, how: &Kill) -> Option<Duration> {
         let what = match how {
             Kill::At(point) => format!("{scenario:?} killed at {point}"),
             Kill::After(delay) => format!("{scenario:?} killed after {delay:?}"),
         };
         self.at_rest();
-        let before = self.prepare(scenario);
+        self.prepare(scenario);
         if let Kill::At(point) = how {
             self.points.arm(point);
         }
         let mut client = self.ask(scenario);
-        if let Kill::After(delay) = how {
-            let_pass(*delay);
-            self.agent.kill();
-        }
-        let acknowledged = until(&format!("the client leaves: {what}"), || {
-            client.try_wait().expect("a child can be waited for")
-        });
-        if !self.agent.has_ended() {
-            if self.points.disarm() {
-                // It did not come by there this time: it is killed at rest.
+        match how {
+            Kill::At(_) => self.wait_for_death(&mut client, &what),
+            Kill::After(delay) => {
+                let_pass(*delay);
                 self.agent.kill();
-            } else {
-                until("the agent ends", || self.agent.has_ended().then_some(()));
             }
         }
+        let resumes = !self.open_operations().is_empty();
         self.agent.start();
         let ready = Instant::now();
         until(&format!("everything is settled: {what}"), || {
             self.open_operations().is_empty().then_some(())
         });
         let settled = ready.elapsed();
-        if acknowledged.success() {
-            assert!(self.count_operations() > before.operations, "lost: {what}");
-        }
-        if self.count_operations() == before.operations {
-            // It was killed before it had accepted anything, and told the client so.
-            self.untouched(&before, &what);
+        // It asks again where the connection broke, and so attaches to what goes on.
+        let told = until(&format!("the client leaves: {what}"), || {
+            client.try_wait().expect("a child can be waited for")
+        });
+        if operations(&self.agent).len() == self.before.operations.len() {
+            // It could not even ask, and said so.
+            assert!(!told.success(), "lost: {what}");
+            assert_eq!(Scene::of(&self.agent), self.before, "{what}");
+            let happened = (self.happened("create"), self.happened("start"));
+            assert_eq!(happened, (0, 0), "{what}");
             self.workstation.mcp(scenario.command());
+        } else if resumes {
+            let succeeds = scenario.outcome().state == "succeeded";
+            assert_eq!(told.success(), succeeds, "told otherwise: {what}");
         }
-        self.check(scenario, &before, &what);
-        settled
+        self.check(scenario, &what);
+        resumes.then_some(settled)
     }
 
-    pub(crate) fn nothing_was_lost(&self) {
-        let now = self.settled_operations();
-        assert!(
-            self.operations
-                .iter()
-                .all(|operation| now.contains(operation))
+    /// Until the agent was killed where it was to be, or at rest where it does not come by there
+    /// this time.
+    fn wait_for_death(&mut self, client: &mut Child, what: &str) {
+        let died = until(
+            &format!("the agent dies or the client leaves: {what}"),
+            || {
+                let left = client.try_wait().expect("a child can be waited for");
+                (self.agent.has_ended() || left.is_some()).then(|| self.agent.has_ended())
+            },
         );
+        if !died && self.points.disarm() {
+            self.agent.kill();
+        } else {
+            until("the agent ends", || self.agent.has_ended().then_some(()));
+        }
     }
 
     /// Until the agent has taken in what happened: what it passes from then on, the operation makes
@@ -134,16 +161,16 @@ impl Stage {
         self.workstation.mcp(&["status", "--live"]).ok();
     }
 
-    fn prepare(&mut self, scenario: Scenario) -> Before {
+    fn prepare(&mut self, scenario: Scenario) {
         self.versions += 1;
         let image = format!("localhost/hello:v{}", 1 + self.versions % 2);
         match scenario {
             Scenario::FirstDeploy | Scenario::Replacement => {
-                self.define("hello", &component(&image));
+                define(&self.workstation, "hello", &component(&image));
             }
             Scenario::Restore => {
                 let fails = component(&image).line("cmd = [\"--fail\", \"3\"]");
-                self.define("hello", &fails);
+                define(&self.workstation, "hello", &fails);
             }
             Scenario::Undeploy => {
                 let file = self.workstation.definition("hello");
@@ -151,17 +178,6 @@ impl Stage {
             }
             Scenario::Restart | Scenario::Stop | Scenario::Start => {}
         }
-        Before {
-            container: self.container(),
-            made: self.happened("create"),
-            started: self.happened("start"),
-            operations: self.count_operations(),
-        }
-    }
-
-    fn define(&self, service: &str, component: &Component) {
-        let text = definition(service, "rift", std::slice::from_ref(component));
-        self.workstation.define(service, &text);
     }
 
     fn ask(&self, scenario: Scenario) -> Child {
@@ -174,89 +190,126 @@ impl Stage {
         client.spawn().expect("the client starts")
     }
 
-    fn check(&mut self, scenario: Scenario, before: &Before, what: &str) {
-        let now = self.settled_operations();
-        let new = &now[before.operations..];
-        let [operation] = new else {
-            panic!("{what}: {} operations came of one", new.len());
-        };
-        let (id, state) = operation.split_once('|').expect("two columns");
-        let podman = self.agent.podman();
-        let container = self.container();
-        let found = Outcome {
-            state: scenario.outcome().state,
-            container: scenario.outcome().container,
-            same: container.is_some() && container == before.container,
-            made: self.happened("create") - before.made,
-            started: self.happened("start") - before.started,
-        };
-        let status = podman.status("hello-web");
+    fn check(&mut self, scenario: Scenario, what: &str) {
+        let looked = now();
+        let (now, before) = (Scene::of(&self.agent), &self.before);
         let explain = || {
             let steps = self.agent.rows("SELECT operation_id, state, phase, error, progress FROM operation_steps ORDER BY rowid DESC LIMIT 1");
-            format!("{what}\n{steps:?}\n{status:?}\n{}", tail(&self.agent.log()))
+            format!("{what}\n{steps:?}\n{now:?}\n{}", tail(&self.agent.log()))
         };
-        assert_eq!(state, found.state, "{}", explain());
-        assert_eq!(status.as_deref(), found.container, "{}", explain());
+        let (old, new) = now.operations.split_at(before.operations.len());
+        assert_eq!(old, before.operations, "{}", explain());
+        let [operation] = new else {
+            panic!("{} operations came of one: {}", new.len(), explain());
+        };
+        let (id, state) = operation.split_once('|').expect("two columns");
+        let container = now.container.as_ref();
+        let id_of = |scene: &Scene| scene.container.as_ref().map(|c| c.id.clone());
+        let found = Outcome {
+            state,
+            container: container.map(|container| container.status.as_str()),
+            same: container.is_some() && id_of(&now) == id_of(before),
+            made: self.happened("create"),
+            started: self.happened("start"),
+        };
         assert_eq!(found, scenario.outcome(), "{}", explain());
-        let mut names = vec!["other-web".to_owned(), "stranger".to_owned()];
-        names.extend(status.as_ref().map(|_| "hello-web".to_owned()));
-        names.sort();
-        assert_eq!(podman.names(), names, "{}", explain());
-        if matches!(scenario, Scenario::FirstDeploy | Scenario::Replacement) {
-            let made = podman.inspect("hello-web").expect("it is there");
-            assert_eq!(
-                made["Config"]["Labels"]["mcp.operation"],
-                id,
-                "{}",
-                explain()
-            );
+        let mut names = vec!["other-web", "stranger"];
+        names.extend(container.map(|_| "hello-web"));
+        names.sort_unstable();
+        assert_eq!(now.names, names, "{}", explain());
+        if found.made > 0 && !found.same {
+            let made_by = container.map(|container| container.operation.as_str());
+            assert_eq!(made_by, Some(id), "{}", explain());
         }
-        assert_eq!(self.look_at_bystanders(), self.bystanders, "{what}");
-        self.operations = now;
+        assert_eq!(now.bystanders, before.bystanders, "{}", explain());
+        (self.before, self.since) = (now, looked);
     }
 
-    fn untouched(&self, before: &Before, what: &str) {
-        assert_eq!(self.container(), before.container, "{what}");
-        let happened = (self.happened("create"), self.happened("start"));
-        assert_eq!(happened, (before.made, before.started), "{what}");
-    }
-
-    fn container(&self) -> Option<String> {
-        let found = self.agent.podman().inspect("hello-web")?;
-        Some(found["Id"].as_str().expect("an id is a string").to_owned())
-    }
-
-    /// Which life of which container the others are in.
-    fn look_at_bystanders(&self) -> Vec<String> {
-        let format = "{{.Id}} {{.State.StartedAt}} {{.State.Pid}} {{.State.Status}}";
-        let podman = self.agent.podman();
-        let look = |name| podman.run(&["container", "inspect", "--format", format, name]);
-        ["other-web", "stranger"].map(look).to_vec()
-    }
-
-    /// How often something happened to a container of the component, by podman's own account.
+    /// How often something happened to containers of the component since the last look, by podman's
+    /// own account. That account is cut when it gets long, so that totals would not do.
     fn happened(&self, what: &str) -> usize {
+        let since = format!("--since={}", self.since);
         let filter = format!("--filter=event={what}");
         let format = "--format={{.Name}}";
-        let args = ["events", "--stream=false", "--since=24h", &filter, format];
-        let events = self.agent.podman().run(&args);
+        let events = ["events", "--stream=false", &since, &filter, format];
+        let events = self.agent.podman().run(&events);
         let of_it = |name: &&str| name.starts_with("hello-web");
         events.lines().filter(of_it).count()
-    }
-
-    fn settled_operations(&self) -> Vec<String> {
-        self.agent
-            .rows("SELECT id, state FROM operations ORDER BY seq")
-    }
-
-    fn count_operations(&self) -> usize {
-        self.settled_operations().len()
     }
 
     fn open_operations(&self) -> Vec<String> {
         let open = "SELECT id FROM operations WHERE state IN ('accepted', 'running')";
         self.agent.rows(open)
     }
+}
+
+/// What was waited for in vain is explained, too.
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let steps = self
+                .agent
+                .rows("SELECT * FROM operation_steps ORDER BY rowid DESC LIMIT 1");
+            say(&format!("the last step: {steps:?}"));
+            say(&tail(&self.agent.log()));
+        }
+    }
+}
+
+impl Scene {
+    /// As few calls as will do: there are hundreds of kills.
+    fn of(agent: &Agent) -> Self {
+        let podman = agent.podman();
+        let format = "--format={{.Name}}|{{.Id}}|{{.State.StartedAt}} {{.State.Pid}}|\
+                      {{.State.Status}}|{{index .Config.Labels \"mcp.operation\"}}";
+        let names = podman.names();
+        let inspect = ["container", "inspect", format];
+        let args: Vec<_> = inspect
+            .into_iter()
+            .chain(names.iter().map(String::as_str))
+            .collect();
+        let inspected = podman.run(&args);
+        let (components, bystanders): (Vec<_>, Vec<_>) = inspected
+            .lines()
+            .map(str::to_owned)
+            .partition(|line| line.starts_with("hello-web|"));
+        Self {
+            container: components.first().map(|found| Container::of(found)),
+            bystanders,
+            names,
+            operations: operations(agent),
+        }
+    }
+}
+
+impl Container {
+    fn of(text: &str) -> Self {
+        let fields: Vec<String> = text.split('|').map(str::to_owned).collect();
+        let [_, id, life, status, operation] =
+            <[String; 5]>::try_from(fields).expect("five fields");
+        Self {
+            id,
+            life,
+            status,
+            operation,
+        }
+    }
+}
+
+/// As podman takes it.
+fn now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("it is later than 1970");
+    format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
+}
+
+fn operations(agent: &Agent) -> Vec<String> {
+    agent.rows("SELECT id, state FROM operations ORDER BY seq")
+}
+
+fn define(workstation: &Workstation, service: &str, component: &Component) {
+    let text = definition(service, "rift", std::slice::from_ref(component));
+    workstation.define(service, &text);
 }
 
 /// Without a network: the packet filter is the machine's, and slow.

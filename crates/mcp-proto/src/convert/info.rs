@@ -16,6 +16,8 @@ pub struct Live<'a> {
     pub observed: &'a Observed,
     /// The operation that is open on it.
     pub operation: Option<&'a OperationId>,
+    /// Why that operation goes no further for now, where something holds it up.
+    pub held_up: Option<&'a str>,
 }
 
 /// A service; `live` tells what is known of each component beyond its record.
@@ -116,7 +118,10 @@ fn detail(live: Option<Live<'_>>) -> String {
             condition: Some(condition),
             ..
         }) => condition.to_string(),
-        _ => String::new(),
+        _ => live
+            .and_then(|live| live.held_up)
+            .unwrap_or_default()
+            .to_owned(),
     }
 }
 

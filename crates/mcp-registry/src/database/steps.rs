@@ -108,7 +108,7 @@ fn not_open(
 fn store_step(conn: &Connection, update: &StepUpdate) -> Result<()> {
     let (service, component) = (update.key.service.as_str(), update.key.component.as_str());
     conn.prepare_cached(
-        "UPDATE operation_steps SET state = ?4, phase = ?5, progress = ?6
+        "UPDATE operation_steps SET state = ?4, phase = ?5, progress = ?6, error = ?7
          WHERE operation_id = ?1 AND service = ?2 AND component = ?3",
     )?
     .execute(params![
@@ -118,6 +118,7 @@ fn store_step(conn: &Connection, update: &StepUpdate) -> Result<()> {
         StepState::Running.as_str(),
         update.phase.as_str(),
         to_json(&update.progress)?,
+        update.progress.held_up().unwrap_or_default(),
     ])?;
     conn.prepare_cached("UPDATE operations SET state = ?2 WHERE id = ?1 AND state = ?3")?
         .execute(params![

@@ -31,6 +31,7 @@ fn a_step_begins_with_its_first_call_and_remembers() {
         took_down: true,
         restoring: None,
         refused: Some(at(3)),
+        refusal: Some("address already in use".into()),
     };
     let update = StepUpdate {
         progress: progress.clone(),
@@ -42,7 +43,10 @@ fn a_step_begins_with_its_first_call_and_remembers() {
         node.states("op02"),
         [StepState::Running, StepState::Waiting]
     );
-    assert_eq!(node.db.operation("op02").state, OperationState::Running);
+    let operation = node.db.operation("op02");
+    assert_eq!(operation.state, OperationState::Running);
+    let held_up = &operation.steps[0].error;
+    assert!(held_up.contains("address already in use"), "{held_up}");
     let state = node.reopen().db.load(&key("a/b")).unwrap();
     assert_eq!(state.ticket.unwrap().progress, progress);
     assert_eq!(state.record.unwrap().stopped, Some(instance(41)));

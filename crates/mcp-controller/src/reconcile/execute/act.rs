@@ -5,9 +5,10 @@ use mcp_model::{
     ComponentRecord, ContainerId, KeyState, OperationKind, StepState, StepUpdate, Ticket,
 };
 use mcp_plan::Action;
+use tokio::time::Instant;
 use tracing::warn;
 
-use super::{Reconciler, Round, Work, limit};
+use super::{FIRST_BREATH, Reconciler, Round, Work, limit};
 use crate::port::{RunRequest, RuntimeFailure};
 use crate::reconcile::RunError;
 
@@ -26,11 +27,14 @@ impl Reconciler {
             if self.is_overruled(work).await? {
                 return Ok(Round::Overruled);
             }
-            self.announce(state, work, &action).await?;
-            let result = self.perform(work, &action).await;
             let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
             let replaced = matches!(&action, Action::Remove(id) if Some(id) == old)
                 && work.ticket.kind == OperationKind::Deploy;
+            if replaced && self.had_to_watch(work).await {
+                return Ok(Round::Again);
+            }
+            self.announce(state, work, &action).await?;
+            let result = self.perform(work, &action).await;
             if result.is_ok() && replaced {
                 // It was set aside: what holds the place now is as it was seen.
                 work.aside_gone = true;
@@ -38,7 +42,11 @@ impl Reconciler {
             }
             self.looks.distrust(&work.ticket.key);
             match result {
-                Ok(()) => work.started |= matches!(action, Action::Run | Action::Start(_)),
+                Ok(()) if matches!(action, Action::Run | Action::Start(_)) => {
+                    work.started = true;
+                    work.started_at = Some(Instant::now());
+                }
+                Ok(()) => {}
                 // Nobody knows what it did: look before anything else.
                 Err(RuntimeFailure::TimedOut(why)) => {
                     warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
@@ -89,6 +97,20 @@ impl Reconciler {
         };
         work.turn = turn;
         waited
+    }
+
+    /// Lets a new container live for its first moments before the old one goes. Says whether that
+    /// took any time, so that it has to be looked at again.
+    async fn had_to_watch(&self, work: &mut Work) -> bool {
+        let until = work.started_at.map(|started| started + FIRST_BREATH);
+        let Some(until) = until.filter(|until| *until > Instant::now()) else {
+            return false;
+        };
+        // Others may act meanwhile.
+        work.turn = None;
+        tokio::time::sleep_until(until).await;
+        self.looks.distrust(&work.ticket.key);
+        true
     }
 
     /// Whether somebody has said something else since the agent decided to act by itself (S35): a

@@ -67,7 +67,6 @@ impl Reconciler {
     ) -> Result<(), RunError> {
         let now = self.ports.clock.now();
         let ticket = &mut work.ticket;
-        let first = ticket.progress.refused.is_none();
         let since = *ticket.progress.refused.get_or_insert(now);
         let is_late = now.since(&since) >= PATIENCE;
         if in_place && is_late {
@@ -79,7 +78,8 @@ impl Reconciler {
             };
             return self.settle(ticket, StepState::Failed, why).await;
         }
-        if first {
+        if ticket.progress.refusal.as_ref() != Some(&why) {
+            ticket.progress.refusal = Some(why.clone());
             self.ports
                 .store
                 .step(StepUpdate {
@@ -90,6 +90,9 @@ impl Reconciler {
                     stopping: None,
                 })
                 .await?;
+            self.progress.send_modify(|count| *count += 1);
+            let held_up = ticket.progress.held_up();
+            self.publisher.held_up(&ticket.key, held_up);
         }
         if is_late {
             // It is tried for as long as it takes, and that is no reason to keep quiet about it.
