@@ -5,7 +5,16 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use std::time::Duration;
+
 use rustix::fs::{FlockOperation, flock};
+use tokio::time::{Instant, sleep};
+
+/// How long the lock of a dead agent may stay held.
+const LINGERS: Duration = Duration::from_secs(10);
+
+/// How often it is tried meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// Why the lock was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +53,21 @@ impl Lock {
         name.into()
     }
 
+    /// Takes the lock beside `database`, for which it waits where its holder is dead: a child that an
+    /// agent was starting when it was killed shares all its files until it becomes another program
+    /// (measured under load).
+    pub async fn take_over(database: &Path) -> Result<Self, LockError> {
+        let until = Instant::now() + LINGERS;
+        loop {
+            match Self::take(database) {
+                Err(LockError::Held {
+                    holder: Some(pid), ..
+                }) if is_dead(pid) && Instant::now() < until => sleep(AGAIN).await,
+                taken => return taken,
+            }
+        }
+    }
+
     /// Takes the lock beside `database`, or says who has it.
     pub fn take(database: &Path) -> Result<Self, LockError> {
         let path = Self::path_beside(database);
@@ -78,9 +102,54 @@ impl Lock {
     }
 }
 
+/// Whether a process is gone, or only waits to be waited for. Where that cannot be told, it lives.
+fn is_dead(pid: u32) -> bool {
+    match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // See proc(5): the name, in parentheses, may hold anything.
+        Ok(stat) => stat
+            .rsplit_once(')')
+            .is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X'])),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use super::*;
+
+    fn dead() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        child.id()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_lock_of_an_agent_that_was_killed_is_waited_for_while_its_child_still_holds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("mcp.db");
+        let held = Lock::take(&database).unwrap();
+        let holder = |pid: u32| std::fs::write(Lock::path_beside(&database), pid.to_string());
+
+        let living = Lock::take_over(&database).await;
+        assert!(matches!(living, Err(LockError::Held { .. })));
+
+        holder(dead()).unwrap();
+        let mut taking = pin!(Lock::take_over(&database));
+        tokio::select! {
+            biased;
+            taken = &mut taking => panic!("two have it: {taken:?}"),
+            () = sleep(AGAIN * 2) => {}
+        }
+        drop(held);
+        let taken = taking.await.unwrap();
+
+        holder(dead()).unwrap();
+        let for_ever = Lock::take_over(&database).await;
+        assert!(matches!(for_ever, Err(LockError::Held { .. })));
+        drop(taken);
+    }
 
     #[test]
     fn a_second_holder_is_refused_and_told_who_holds_it() {

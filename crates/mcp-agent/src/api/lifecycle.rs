@@ -8,13 +8,13 @@ use std::time::Duration;
 use mcp_controller::port::Clock;
 use mcp_controller::{Handle, Trigger};
 use mcp_model::{
-    ComponentKey, ObservedState, Operation, OperationKind, OperationRequest, Origin,
+    ComponentKey, ObservedState, Operation, OperationId, OperationKind, OperationRequest, Origin,
     Request as Intent, ServiceName,
 };
 use mcp_proto::convert::info;
 use mcp_proto::convert::request::{self, Asked};
 use mcp_proto::v1;
-use mcp_registry::{Accepted, Registry, Warning};
+use mcp_registry::{Accepted, OperationFilter, Registry, Warning};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Request, Status};
@@ -102,7 +102,7 @@ impl Lifecycle {
             .collect();
         let asked = request::deploy(wire)?;
         let keys = meant(&asked.request);
-        self.admit_deploy(&asked.request, &keys).await?;
+        self.admit_deploy(&asked, &keys).await?;
         let mut done = self.perform(asked, call).await?;
         if done.results.iter().all(|result| !result.success) {
             self.foreign.explain(&keys).await?;
@@ -171,11 +171,25 @@ impl Lifecycle {
         })
     }
 
-    async fn admit_deploy(&self, intent: &Intent, keys: &[ComponentKey]) -> Result<(), Status> {
-        if let Intent::Deploy { service, only } = intent {
+    async fn admit_deploy(&self, asked: &Asked, keys: &[ComponentKey]) -> Result<(), Status> {
+        if let Intent::Deploy { service, only } = &asked.request {
             self.policy.admit(service, only.as_ref())?;
         }
+        if self.is_accepted(&asked.id).await? {
+            // Who attaches to it may find its own container there, not on record yet.
+            return Ok(());
+        }
         self.foreign.admit(keys).await
+    }
+
+    async fn is_accepted(&self, id: &OperationId) -> Result<bool, Status> {
+        let filter = OperationFilter {
+            service: None,
+            id: Some(id.clone()),
+            limit: 1,
+        };
+        let found = self.waiting.registry.operations(filter).await;
+        Ok(!found.map_err(answer::registry)?.is_empty())
     }
 
     async fn perform(&self, asked: Asked, call: Call) -> Result<Done, Status> {

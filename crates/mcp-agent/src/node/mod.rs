@@ -62,7 +62,7 @@ impl Opened {
     /// nothing was touched. What a killed agent has left running is ended and waited for: nothing
     /// that acts for an agent before this one goes on beside it (S15). Nothing is served yet.
     pub async fn open(config: AgentConfig) -> anyhow::Result<Self> {
-        let lock = Lock::take(&config.database.path)?;
+        let lock = Lock::take_over(&config.database.path).await?;
         let port = HeldPort::hold(config.server.grpc_addr)?;
         let registry = Registry::open(&config.database.path, &Options::default())?;
         let instance = registry
