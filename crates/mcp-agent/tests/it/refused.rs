@@ -7,23 +7,6 @@ use tonic::Code;
 use crate::support::{Node, component, deploy, hello, outcomes, service, sync};
 
 #[tokio::test]
-async fn whoever_attaches_to_a_deploy_is_not_refused_for_what_is_in_its_place_now() {
-    let node = Node::start().await;
-    let mut client = node.client().await;
-    let one = |id: &str| v1::DeployRequest {
-        operation_id: id.to_owned(),
-        ..deploy(service("hello", &[("web", "localhost/hello:v1")]))
-    };
-    client.deploy(one("mine01")).await.unwrap();
-    node.fake.remove_by_hand("hello-web");
-    node.fake.add_foreign("hello-web", "example.org/theirs:v1");
-    let refused = client.deploy(one("mine02")).await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
-    let attached = client.deploy(one("mine01")).await.unwrap().into_inner();
-    assert_eq!(attached.operation_id, "mine01");
-}
-
-#[tokio::test]
 async fn a_name_that_a_foreign_container_holds_is_a_failed_precondition() {
     let node = Node::start().await;
     let mut client = node.client().await;
