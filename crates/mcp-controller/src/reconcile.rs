@@ -106,6 +106,8 @@ impl Reconciler {
     /// Publishes that a key's state is not known any more: a run of it ended without a look that
     /// could be told. What was published before may have been true once.
     pub(crate) fn lost_sight(&self, key: &ComponentKey, why: &str) {
+        // It may have been cut off in the middle of an act: no look from before that counts.
+        self.looks.distrust(key);
         let Some(before) = self.publisher.component_status(key) else {
             return;
         };

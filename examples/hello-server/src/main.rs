@@ -119,7 +119,7 @@ const RANT: &[u8] = b"\x1b[2J\x1b]0;owned\x07\rall is well \xe2\x80\xaetxt.exe \
 /// A line of [`RANT`] behind a very long one.
 fn rant() -> io::Result<()> {
     let mut errors = io::stderr().lock();
-    errors.write_all(&[b'x'; 100_000])?;
+    errors.write_all("x".repeat(100_000).as_bytes())?;
     errors.write_all(b"\n")?;
     errors.write_all(RANT)
 }

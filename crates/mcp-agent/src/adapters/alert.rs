@@ -232,3 +232,17 @@ async fn read(source: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
         kept.extend_from_slice(&buffer[..count.min(room)]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_a_flood_of_output_only_the_beginning_is_kept() {
+        let mut flood = Command::new("sh");
+        flood.args(["-c", "yes | head -c 20000000; yes | head -c 20000000 >&2"]);
+        let ended = run(flood).await.unwrap();
+        assert!(ended.status.unwrap().success());
+        assert_eq!(ended.output.len(), 2 * OUTPUT);
+    }
+}
