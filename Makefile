@@ -19,6 +19,8 @@ all: check mcp mcp-agent ## check, then both binaries in release mode
 
 demo: deps ## set up, then the story from a definition file to a drift alert, on real podman
 	$(CARGO) build --locked --release --package mcp --package mcp-agent
+	@# What ends an agent on command is for tests: no release may know it.
+	! grep --quiet --text MCP_FAILPOINTS $(TARGET)/release/mcp-agent
 	scripts/demo.sh
 
 test: deps ## set up, then every test, end-to-end tests included
