@@ -266,11 +266,11 @@ pub(crate) struct Status {
 /// `mcp login`
 #[derive(Debug, Args)]
 pub(crate) struct Login {
-    /// The account [default: [auth] username, else it is asked for]
+    /// The account [default: `username` of the configuration, else it is asked for]
     #[arg(long, value_name = "NAME")]
     pub(crate) username: Option<String>,
-    /// File that holds the password, `-` for standard input [default: [auth] `password_file`, else
-    /// it is asked for]
+    /// File that holds the password, `-` for standard input [default: `password_file` of the
+    /// configuration, else it is asked for]
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
     /// Keep the token that standard input holds, without logging in

@@ -1,7 +1,7 @@
 //! `mcp`, the operator's command line.
 //!
-//! Data flows one way: [`args`] parses, [`commands`] decides what to ask whom, [`fleet`] and
-//! [`agent`] ask, [`view`] gives the answers their shape, and [`output`] alone prints. The command
+//! Data flows one way: `args` parses, `commands` decides what to ask whom, `fleet` and
+//! `agent` ask, `view` gives the answers their shape, and `output` alone prints. The command
 //! line is parsed before anything of the network is touched, and the runtime is made only for
 //! commands that need one, so that help and completion are instant.
 

@@ -6,7 +6,7 @@
 //!      └─── one flight ───┘  ──► http ──► POST /v1/token/validate
 //! ```
 //!
-//! [`rest`] alone knows what the service's messages look like. It fails closed: whatever is not a
+//! `rest` alone knows what the service's messages look like. It fails closed: whatever is not a
 //! clear yes is a refusal, and whatever is no clear answer is "cannot tell now".
 
 mod http;
