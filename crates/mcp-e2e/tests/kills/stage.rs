@@ -130,7 +130,11 @@ impl Stage {
             assert_eq!(Scene::of(&self.agent), self.before, "{what}");
             let happened = (self.happened("create"), self.happened("start"));
             assert_eq!(happened, (0, 0), "{what}");
-            self.workstation.mcp(scenario.command());
+            // What listens may yet be a child of the dead agent, until it becomes another program.
+            until(&format!("the client is heard: {what}"), || {
+                self.workstation.mcp(scenario.command());
+                (operations(&self.agent).len() > self.before.operations.len()).then_some(())
+            });
         } else if resumes {
             let succeeds = scenario.outcome().state == "succeeded";
             let said = fs::read_to_string(self.said()).expect("a folder of ours");
