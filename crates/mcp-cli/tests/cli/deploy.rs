@@ -316,6 +316,35 @@ async fn an_interrupted_wait_says_how_to_take_it_up_and_a_finished_one_what_it_w
 }
 
 #[tokio::test]
+async fn an_operation_that_expired_or_was_superseded_is_told_with_the_reason() {
+    for (state, why) in [
+        ("expired", "it did not begin in time"),
+        ("superseded", "newer intent came before it began"),
+    ] {
+        let world = World::new();
+        let step = OperationStep {
+            component: "web".to_owned(),
+            state: state.to_owned(),
+            error: why.to_owned(),
+            ..Default::default()
+        };
+        let script = Script {
+            results: vec![done("web", "running")],
+            ended: Some((state, step)),
+            ..Default::default()
+        };
+        let double = world.node("rift", script).await;
+        world.define("hello", "rift");
+        world.mcp(&["deploy", "hello"]).await;
+        let id = deployed(&double).operation_id;
+        let run = world.mcp(&["wait", &id]).await.expect(1);
+        for word in [state, why] {
+            assert!(run.stdout.contains(word), "{}", run.all());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_commands_that_can_be_typed_and_deploys_nothing() {
     let world = World::new();
     let plan = PlanResponse {

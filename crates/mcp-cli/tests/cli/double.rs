@@ -35,6 +35,8 @@ pub(crate) struct Script {
     pub(crate) steps: Vec<Vec<OperationStep>>,
     /// What operations were asked for with `-m`.
     pub(crate) message: &'static str,
+    /// The state in which operations end, and their last step, where they do not succeed.
+    pub(crate) ended: Option<(&'static str, OperationStep)>,
     /// Operations are accepted and never answered.
     pub(crate) never_ends: bool,
     /// Operations are accepted, and then the waiting is ended with these words.
@@ -483,12 +485,16 @@ impl McpAgentService for Double {
         if !known.is_empty() {
             self.inner.looks.send_modify(|looks| *looks += 1);
         }
+        let ended = self.script().ended.clone().filter(|_| over);
+        let (end, last) = ended.map_or(("succeeded", None), |(state, step)| (state, Some(step)));
         let operation = |id| OperationInfo {
             id,
             kind: "deploy".to_owned(),
             service: "hello".to_owned(),
-            state: if over { "succeeded" } else { "running" }.to_owned(),
-            steps: steps.clone().unwrap_or_default(),
+            state: if over { end } else { "running" }.to_owned(),
+            steps: steps
+                .clone()
+                .unwrap_or_else(|| last.clone().into_iter().collect()),
             message: self.script().message.to_owned(),
             ..Default::default()
         };
