@@ -70,3 +70,42 @@ impl Verdict {
         now.boot < self.until && now.wall < self.expires
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caller::Provider;
+
+    fn at(millis: u64) -> Moment {
+        Moment {
+            wall: Stamp::from_millis(1_790_000_000_000).plus(Duration::from_millis(millis)),
+            boot: Duration::from_millis(millis),
+            boot_id: mcp_model::BootId(1),
+        }
+    }
+
+    #[test]
+    fn only_so_many_verdicts_are_kept_and_the_next_to_end_makes_room() {
+        let mut verdicts = Verdicts::default();
+        let caller = Caller {
+            subject: "bob".parse().unwrap(),
+            roles: std::collections::BTreeSet::new(),
+            provider: Provider::Mcias,
+            account: None,
+        };
+        let hash = |n: u64| TokenHash::of(&n.to_string());
+        let life = at(3_600_000).wall;
+        let many = MAX_VERDICTS as u64 + 10;
+        for n in 0..many {
+            verdicts.put(hash(n), caller.clone(), at(n), life);
+        }
+        assert_eq!(verdicts.held.len(), MAX_VERDICTS);
+        assert!(verdicts.get(&hash(9), at(many)).is_none());
+        assert!(verdicts.get(&hash(10), at(many)).is_some());
+
+        // Those that have ended go first, all at once.
+        let later = 60_000;
+        verdicts.put(hash(many), caller, at(later), life);
+        assert_eq!(verdicts.held.len(), 1);
+    }
+}
