@@ -83,6 +83,12 @@ fn says_no_such_container(line: &str) -> bool {
     line.contains("no such container") || line.contains("no container with name or ID")
 }
 
+/// Whether podman knows a container whose storage is gone: its removal was cut off in the middle.
+pub(crate) fn is_half_removed(error: &RuntimeError) -> bool {
+    matches!(error, RuntimeError::Failed { words, .. }
+        if words.contains("getting container from store") && words.contains("container not known"))
+}
+
 /// podman's last `Error:` line; else the last line that is not a log line; else the last one.
 fn meaningful_line(said: &str) -> Option<&str> {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());

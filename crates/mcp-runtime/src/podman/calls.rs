@@ -10,6 +10,7 @@ use crate::error::{Call, RuntimeError};
 use crate::parse::{self, ParseError};
 use crate::process::{self, Limits};
 use crate::runtime::{ContainerRuntime, Listing, RunRequest};
+use crate::words;
 
 #[async_trait]
 impl ContainerRuntime for Podman {
@@ -51,6 +52,7 @@ impl ContainerRuntime for Podman {
             Err(RuntimeError::Failed { words, .. }) if words.contains("more than one result") => {
                 self.find_name(name).await
             }
+            Err(error) if words::is_half_removed(&error) => self.find_name(name).await,
             Err(error) => Err(error),
         }
     }

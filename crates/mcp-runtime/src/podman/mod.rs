@@ -254,8 +254,22 @@ impl Podman {
                     .map_err(|e| about.unreadable(e))
             }
             Err(RuntimeError::NotFound { .. }) if said_so => Ok(None),
+            Err(error) if said_so && words::is_half_removed(&error) => {
+                self.listed_alone(id).await?.map(Some).ok_or(error)
+            }
             Err(error) => Err(error),
         }
+    }
+
+    /// What the listing says of a container whose removal was cut off: podman can list, stop, rename
+    /// and remove it, and not inspect it. Measured with a `podman rm` that was killed.
+    async fn listed_alone(&self, id: &ContainerId) -> Result<Option<Container>, RuntimeError> {
+        let about = self.itself(Call::List);
+        let (command, look) = (self.args().list(), self.settings.deadlines.look);
+        let finished = self.finish(about, &command, look).await?;
+        let finished = check(about, &command, finished)?;
+        let rows = parse::listing(&finished.stdout).map_err(|e| about.unreadable(e))?;
+        Ok(rows.into_iter().find(|row| row.instance.id == *id))
     }
 
     /// Looks a name up in the listing, where an inspect by name was ambiguous: a name that reads

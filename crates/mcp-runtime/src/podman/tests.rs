@@ -93,6 +93,28 @@ async fn a_container_is_absent_only_if_podman_says_so_of_this_very_id() {
 }
 
 #[tokio::test]
+async fn a_container_whose_removal_was_cut_off_is_there_as_the_listing_says() {
+    let script = |listed: &str| {
+        format!(
+            "case \"$1\" in ps) echo '[{listed}]';; *) echo 'Error: getting container from store \
+             \"{WEB}\": container not known' >&2; exit 125;; esac"
+        )
+    };
+    let row = format!(
+        r#"{{"Id": "{WEB}", "Names": ["hello-web"], "Image": "a", "State": "exited", "Pid": 0}}"#
+    );
+    let it = scripted(&script(&row));
+    let found = it.podman.inspect(&id(WEB)).await.unwrap().unwrap();
+    assert_eq!(found.name, "hello-web");
+    let found = it.podman.inspect_name("hello-web").await.unwrap();
+    assert!(found.is_some());
+
+    // Where the listing does not know it either, nobody knows: it is not absent.
+    let it = scripted(&script(""));
+    assert!(it.podman.inspect(&id(WEB)).await.is_err());
+}
+
+#[tokio::test]
 async fn who_is_missing_from_a_shared_look_is_confirmed_alone() {
     // As podman does it: what is found is printed, and the exit code is 125 all the same.
     let script = format!(
