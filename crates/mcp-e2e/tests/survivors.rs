@@ -49,6 +49,8 @@ fn a_stop_that_outlives_its_agent_is_ended_before_the_next_agent_stops_anything(
     let hung = dir.path().join("hung");
     until("the stop hangs", || hung.exists().then_some(()));
     agent.kill();
+    // Whoever asked has left: the operation goes on without him (S18).
+    client.kill().expect("it is ours");
     client.wait().expect("a child can be waited for");
     let stops = || fs::read_to_string(dir.path().join("stops")).unwrap_or_default();
     assert_eq!(stops(), "alone\n");
