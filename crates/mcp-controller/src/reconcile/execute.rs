@@ -30,6 +30,10 @@ const MAX_ROUNDS: u32 = 8;
 /// before it brings the old one back.
 const MOST_HUNG: u32 = 2;
 
+/// How often a start that is refused is asked for again where an earlier one was cut off. What a
+/// killed start has left makes the next ones fail, and each clears some of it away (measured).
+const FREE_STARTS: u8 = 3;
+
 /// How long a new container must have lived before what it replaces is removed: the runtime may call
 /// one running that is about to die of its first line (S17). There is no way back after that.
 const FIRST_BREATH: Duration = Duration::from_millis(500);
@@ -78,9 +82,8 @@ struct Work {
     name_taken: bool,
     /// Calls that were to bring something up and did not end, with what was said of the last.
     hung: (u32, String),
-    /// An earlier run of the step may have been killed in the middle of a start. What that left of
-    /// the container makes the next start fail, which clears it away (measured): the one after that
-    /// is the one that counts.
+    /// How often a start that is refused may yet be asked for again: an earlier run of the step may
+    /// have been killed in the middle of one.
     free_starts: u8,
     /// Its turn to act, from its first act but a pull to its end.
     turn: Option<OwnedSemaphorePermit>,
@@ -115,7 +118,7 @@ impl Reconciler {
             aside_gone: false,
             name_taken: false,
             hung: (0, String::new()),
-            free_starts: u8::from(begun),
+            free_starts: if begun { FREE_STARTS } else { 0 },
             turn: None,
         };
         for _ in 0..MAX_ROUNDS {
