@@ -30,9 +30,10 @@ const MAX_ROUNDS: u32 = 8;
 /// before it brings the old one back.
 const MOST_HUNG: u32 = 2;
 
-/// How often a start that is refused is asked for again where an earlier one was cut off. What a
-/// killed start has left makes the next ones fail, and each clears some of it away (measured).
-const FREE_STARTS: u8 = 3;
+/// How often a start or a stop that is refused is asked for again where an earlier one was cut off.
+/// What a killed start or stop has left makes the next ones fail, and each clears some of it away
+/// (measured).
+const FREE_TRIES: u8 = 3;
 
 /// How long a new container must have lived before what it replaces is removed: the runtime may call
 /// one running that is about to die of its first line (S17). There is no way back after that.
@@ -82,9 +83,9 @@ struct Work {
     name_taken: bool,
     /// Calls that were to bring something up and did not end, with what was said of the last.
     hung: (u32, String),
-    /// How often a start that is refused may yet be asked for again: an earlier run of the step may
-    /// have been killed in the middle of one.
-    free_starts: u8,
+    /// How often a start or a stop that is refused may yet be asked for again: an earlier run of the
+    /// step may have been killed in the middle of one.
+    free_tries: u8,
     /// Its turn to act, from its first act but a pull to its end.
     turn: Option<OwnedSemaphorePermit>,
 }
@@ -118,7 +119,7 @@ impl Reconciler {
             aside_gone: false,
             name_taken: false,
             hung: (0, String::new()),
-            free_starts: if begun { FREE_STARTS } else { 0 },
+            free_tries: if begun { FREE_TRIES } else { 0 },
             turn: None,
         };
         for _ in 0..MAX_ROUNDS {

@@ -211,14 +211,25 @@ async fn a_death_long_after_a_stop_that_failed_was_not_meant() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_start_has_left_does_not_fail_the_start_that_is_resumed() {
+    what_is_left_fails_nothing(Call::Start).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_stop_has_left_does_not_fail_the_stop_that_is_resumed() {
+    what_is_left_fails_nothing(Call::Stop).await;
+}
+
+async fn what_is_left_fails_nothing(call: Call) {
     let mut sim = stage().await;
+    sim.fake.latency(Call::Stop, Duration::from_millis(50));
     let id = sim.ask(Request::Restart("shop".parse().unwrap())).await;
     while sim.operation(&id).state != OperationState::Running {
         pass(Duration::from_millis(1)).await;
     }
     sim.kill_agent().await;
-    sim.fake.next(Call::Start, 1, &refused(Call::Start));
+    sim.fake.next(call, 3, &refused(call));
     sim.start_agent();
-    let resumed = tokio::time::timeout(Duration::from_millis(500), sim.settled(&id)).await;
+    let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
     assert_eq!(resumed.unwrap().state, OperationState::Succeeded);
+    sim.fake.forget_faults();
 }

@@ -17,8 +17,8 @@ use scenario::Scenario;
 use stage::{Kill, Stage};
 use tally::Tally;
 
-/// How many kills are enough for a run with every test: each operation is met by several.
-const SHORT: usize = 21;
+/// How many kills are enough for a run with every test: each operation is met twice, at points.
+const SHORT: usize = 14;
 /// Every so many rounds kill at random moments instead of at points.
 const RANDOM_EVERY: usize = 3;
 

@@ -8,7 +8,7 @@ use mcp_plan::Action;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::{FIRST_BREATH, FREE_STARTS, Reconciler, Round, Work, limit};
+use super::{FIRST_BREATH, FREE_TRIES, Reconciler, Round, Work, limit};
 use crate::port::{RunRequest, RuntimeFailure};
 use crate::reconcile::RunError;
 
@@ -51,7 +51,7 @@ impl Reconciler {
                 Err(RuntimeFailure::TimedOut(why)) => {
                     warn!(key = %work.ticket.key, phase = %action.phase(), why, "call timed out");
                     if matches!(action, Action::Run | Action::Start(_)) {
-                        work.free_starts = FREE_STARTS;
+                        work.free_tries = FREE_TRIES;
                         work.hung = (work.hung.0 + 1, why);
                     }
                     return Ok(Round::Again);
@@ -63,10 +63,11 @@ impl Reconciler {
                     return Ok(Round::Again);
                 }
                 Err(RuntimeFailure::Other(why))
-                    if matches!(action, Action::Start(_)) && work.free_starts > 0 =>
+                    if matches!(action, Action::Start(_) | Action::Stop { .. })
+                        && work.free_tries > 0 =>
                 {
-                    warn!(key = %work.ticket.key, why, "start refused after a resumption; asking again");
-                    work.free_starts -= 1;
+                    warn!(key = %work.ticket.key, why, "refused after a resumption; asking again");
+                    work.free_tries -= 1;
                     return Ok(Round::Again);
                 }
                 // What is to go is gone for sooner or later, whatever holds the runtime up: a
