@@ -157,10 +157,7 @@ impl Explanation {
         };
         let since = self.ago(operation.created);
         let why = reason(&operation.message);
-        let held_up = match operation.error.as_str() {
-            "" => String::new(),
-            held_up => format!(": {held_up}"),
-        };
+        let held_up = told(&operation.error);
         format!("{kind} {id} of {caller}, {state}{phase}, accepted {since}{why}{held_up}")
     }
 
@@ -196,14 +193,19 @@ impl Explanation {
             caller,
             ..
         } = operation;
-        let error = match operation.error.as_str() {
-            "" => String::new(),
-            error => format!(": {error}"),
-        };
+        let error = told(&operation.error);
         let ended = self.ago(operation.finished);
         let why = reason(&operation.message);
         format!("{kind} {id} of {caller} {state} {ended}{why}{error}")
     }
+}
+
+/// What is told behind a colon, where there is something to tell.
+fn told(words: &str) -> String {
+    if words.is_empty() {
+        return String::new();
+    }
+    format!(": {words}")
 }
 
 fn reason(message: &str) -> String {

@@ -162,6 +162,18 @@ async fn a_stop_that_races_with_it_wins() {
     }
 }
 
+/// Its own operation gave way to the operator's, and nothing was made.
+fn assert_gave_way(sim: &Sim) {
+    let states: Vec<_> = own(sim).into_iter().map(|(_, state, _)| state).collect();
+    assert_eq!(states, [OperationState::Superseded]);
+    let made = sim
+        .fake
+        .mutations()
+        .into_iter()
+        .filter(|c| c.call == Call::Run);
+    assert_eq!(made.count(), 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_that_comes_during_its_pull_keeps_it_from_starting_anything() {
     let mut sim = running("no").await;
@@ -171,14 +183,7 @@ async fn a_stop_that_comes_during_its_pull_keeps_it_from_starting_anything() {
     seconds(10).await;
     let stop = sim.ask(Request::Stop("shop".parse().unwrap())).await;
     sim.settled(&stop).await;
-    let states: Vec<_> = own(&sim).into_iter().map(|(_, state, _)| state).collect();
-    assert_eq!(states, [OperationState::Superseded]);
-    let made = sim
-        .fake
-        .mutations()
-        .into_iter()
-        .filter(|c| c.call == Call::Run);
-    assert_eq!(made.count(), 0);
+    assert_gave_way(&sim);
 }
 
 #[tokio::test(start_paused = true)]
@@ -192,14 +197,7 @@ async fn a_stop_that_was_accepted_before_a_kill_is_not_undone_by_what_is_resumed
     sim.kill_agent().await;
     sim.start_agent();
     assert_eq!(sim.settled(&stop).await.state, OperationState::Succeeded);
-    let states: Vec<_> = own(&sim).into_iter().map(|(_, state, _)| state).collect();
-    assert_eq!(states, [OperationState::Superseded]);
-    let made = sim
-        .fake
-        .mutations()
-        .into_iter()
-        .filter(|c| c.call == Call::Run);
-    assert_eq!(made.count(), 0);
+    assert_gave_way(&sim);
 }
 
 #[tokio::test(start_paused = true)]
