@@ -8,7 +8,7 @@ use mcp_runtime::Call;
 use mcp_runtime::fake::Behaviour;
 use tokio::time::Instant;
 
-use crate::world::{Sim, pass, service};
+use crate::world::{Sim, pass, seconds, service};
 
 /// Enough to meet every call of every operation every few runs.
 const SHORT: usize = 140;
@@ -193,5 +193,97 @@ async fn an_agent_killed_before_or_after_any_call_finishes_each_operation_once()
             done += deaths.len();
         }
         round += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_was_stopped_in_the_middle_resumes_and_restarts_nothing_twice() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let first = sim.fake.container("shop-web").unwrap().instance;
+    // The restart is done, but nobody could store that it was.
+    sim.fake.latency(Call::Start, Duration::from_millis(10));
+    let operation = sim.ask(Request::Restart("shop".parse().unwrap())).await;
+    while sim
+        .fake
+        .container("shop-web")
+        .unwrap()
+        .instance
+        .is_same_life(&first)
+        || sim
+            .fake
+            .container("shop-web")
+            .unwrap()
+            .instance
+            .pid
+            .is_none()
+    {
+        pass(Duration::from_millis(1)).await;
+    }
+    *sim.store.fails.lock().unwrap() = true;
+    seconds(1).await;
+    let second = sim.fake.container("shop-web").unwrap().instance;
+    *sim.store.fails.lock().unwrap() = false;
+    sim.restart_agent().await;
+    assert_eq!(
+        sim.settled(&operation).await.state,
+        OperationState::Succeeded
+    );
+    assert_eq!(sim.fake.container("shop-web").unwrap().instance, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_is_killed_at_any_moment_of_a_replacement_finishes_it_after_its_start() {
+    for moment in 0..60 {
+        let mut sim = Sim::new();
+        let two = [("api", "v1", "no"), ("web", "v1", "no")];
+        sim.deploy(service("shop", &two)).await;
+        let bystander = sim.fake.container("shop-api").unwrap().instance;
+        for call in [
+            Call::Pull,
+            Call::Stop,
+            Call::Rename,
+            Call::Run,
+            Call::Inspect,
+            Call::Remove,
+        ] {
+            sim.fake.latency(call, Duration::from_millis(10));
+        }
+        let request = Request::Deploy {
+            service: service("shop", &[("api", "v1", "no"), ("web", "v2", "no")]),
+            only: Some("web".parse().unwrap()),
+        };
+        let operation = sim.ask(request).await;
+        pass(Duration::from_millis(moment * 2)).await;
+        sim.kill_agent().await;
+        sim.start_agent();
+        let settled = sim.settled(&operation).await;
+        assert_eq!(
+            settled.state,
+            OperationState::Succeeded,
+            "killed at {moment}: {settled:?}"
+        );
+        let web = sim.fake.container("shop-web").unwrap();
+        assert!(
+            web.image.ends_with(":v2") && web.instance.pid.is_some(),
+            "killed at {moment}"
+        );
+        assert_eq!(
+            sim.fake.containers().len(),
+            2,
+            "killed at {moment}: something is left"
+        );
+        let api = sim.fake.container("shop-api").unwrap().instance;
+        assert_eq!(
+            api, bystander,
+            "killed at {moment}: a bystander was touched"
+        );
+        let runs = sim
+            .fake
+            .mutations()
+            .iter()
+            .filter(|c| c.call == Call::Run)
+            .count();
+        assert!(runs <= 4, "killed at {moment}: made {runs} times");
     }
 }

@@ -8,6 +8,7 @@ mod hints;
 mod kills;
 mod node;
 mod operations;
+mod ports;
 mod replacement;
 mod storm;
 mod way_back;

@@ -11,7 +11,7 @@ use crate::world::{Sim, pass, seconds, service};
 
 use ObservedState::{Running, Stopped, Unknown};
 
-fn calls(sim: &Sim) -> Vec<Call> {
+pub(crate) fn calls(sim: &Sim) -> Vec<Call> {
     sim.fake.mutations().iter().map(|call| call.call).collect()
 }
 
@@ -41,46 +41,6 @@ async fn a_deploy_with_nothing_there_looks_once_and_only_after_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replacement_removes_the_old_container_last() {
-    let mut sim = Sim::new();
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let old = sim.fake.container("shop-web").unwrap().instance.id;
-    sim.fake.forget_calls();
-    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
-    assert_eq!(operation.state, OperationState::Succeeded);
-    assert_eq!(
-        calls(&sim),
-        [
-            Call::Pull,
-            Call::Stop,
-            Call::Rename,
-            Call::Run,
-            Call::Remove
-        ]
-    );
-    let new = sim.fake.container("shop-web").unwrap().instance.id;
-    assert_ne!(new, old);
-    assert_eq!(sim.fake.containers().len(), 1);
-    sim.until("the version of what runs", |view| {
-        view.components
-            .values()
-            .all(|status| status.record.version == "v2")
-    })
-    .await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_failed_pull_leaves_the_old_container_as_it_was() {
-    let mut sim = Sim::new();
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let old = sim.fake.container("shop-web").unwrap();
-    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
-    assert_eq!(operation.state, OperationState::Failed);
-    assert!(!operation.steps[0].error.is_empty());
-    assert_eq!(sim.fake.container("shop-web").unwrap(), old);
-}
-
-#[tokio::test(start_paused = true)]
 async fn one_component_fails_and_the_others_go_on() {
     let mut sim = Sim::new();
     let wanted = service(
@@ -100,30 +60,6 @@ async fn one_component_fails_and_the_others_go_on() {
             StepState::Failed,
             StepState::Succeeded
         ]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_new_container_that_dies_at_once_gives_way_to_the_old_one() {
-    let mut sim = Sim::new();
-    let dies = Behaviour {
-        ends: Some((Duration::ZERO, 3)),
-        ..Behaviour::default()
-    };
-    sim.fake
-        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let old = sim.fake.container("shop-web").unwrap().instance.id;
-    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
-    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
-    let now = sim.fake.container("shop-web").unwrap();
-    assert_eq!(now.instance.id, old);
-    assert!(now.instance.pid.is_some(), "the old one runs again");
-    assert_eq!(sim.fake.containers().len(), 1, "nothing is left beside it");
-    let error = &operation.steps[0].error;
-    assert!(
-        error.contains("3: ended with an error") && error.contains("put back"),
-        "{error}"
     );
 }
 
@@ -169,33 +105,6 @@ async fn nobody_waits_for_ever_for_a_key_that_never_rests() {
         flips += 1;
         assert!(flips < 1000, "still waiting");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_start_that_fails_puts_the_old_container_back_and_says_why() {
-    let mut sim = Sim::new();
-    let refuses = Behaviour {
-        fails_to_start: Some("exec: no such file".into()),
-        ..Behaviour::default()
-    };
-    sim.fake
-        .add_image_that(&"registry.example/app:v3".parse().unwrap(), refuses);
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let old = sim.fake.container("shop-web").unwrap().instance.id;
-    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
-    assert_eq!(operation.state, OperationState::Failed);
-    assert!(
-        operation.steps[0].error.contains("exec: no such file"),
-        "{operation:?}"
-    );
-    assert_eq!(sim.fake.container("shop-web").unwrap().instance.id, old);
-    sim.until_state("shop/web", ObservedState::Running).await;
-    // What was deployed successfully is still the old spec (S11).
-    let status = sim.status("shop/web");
-    assert_eq!(
-        status.record.deployed.as_ref().unwrap().1.image.version(),
-        "v1"
-    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -338,98 +247,6 @@ async fn an_operation_that_was_not_begun_in_time_expires() {
     sim.restart_agent().await;
     assert_eq!(sim.settled(&late).await.state, OperationState::Expired);
     assert_eq!(calls(&sim), []);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_that_was_stopped_in_the_middle_resumes_and_restarts_nothing_twice() {
-    let mut sim = Sim::new();
-    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
-    let first = sim.fake.container("shop-web").unwrap().instance;
-    // The restart is done, but nobody could store that it was.
-    sim.fake.latency(Call::Start, Duration::from_millis(10));
-    let operation = sim.ask(Request::Restart("shop".parse().unwrap())).await;
-    while sim
-        .fake
-        .container("shop-web")
-        .unwrap()
-        .instance
-        .is_same_life(&first)
-        || sim
-            .fake
-            .container("shop-web")
-            .unwrap()
-            .instance
-            .pid
-            .is_none()
-    {
-        pass(Duration::from_millis(1)).await;
-    }
-    *sim.store.fails.lock().unwrap() = true;
-    seconds(1).await;
-    let second = sim.fake.container("shop-web").unwrap().instance;
-    *sim.store.fails.lock().unwrap() = false;
-    sim.restart_agent().await;
-    assert_eq!(
-        sim.settled(&operation).await.state,
-        OperationState::Succeeded
-    );
-    assert_eq!(sim.fake.container("shop-web").unwrap().instance, second);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_agent_that_is_killed_at_any_moment_of_a_replacement_finishes_it_after_its_start() {
-    for moment in 0..60 {
-        let mut sim = Sim::new();
-        let two = [("api", "v1", "no"), ("web", "v1", "no")];
-        sim.deploy(service("shop", &two)).await;
-        let bystander = sim.fake.container("shop-api").unwrap().instance;
-        for call in [
-            Call::Pull,
-            Call::Stop,
-            Call::Rename,
-            Call::Run,
-            Call::Inspect,
-            Call::Remove,
-        ] {
-            sim.fake.latency(call, Duration::from_millis(10));
-        }
-        let request = Request::Deploy {
-            service: service("shop", &[("api", "v1", "no"), ("web", "v2", "no")]),
-            only: Some("web".parse().unwrap()),
-        };
-        let operation = sim.ask(request).await;
-        pass(Duration::from_millis(moment * 2)).await;
-        sim.kill_agent().await;
-        sim.start_agent();
-        let settled = sim.settled(&operation).await;
-        assert_eq!(
-            settled.state,
-            OperationState::Succeeded,
-            "killed at {moment}: {settled:?}"
-        );
-        let web = sim.fake.container("shop-web").unwrap();
-        assert!(
-            web.image.ends_with(":v2") && web.instance.pid.is_some(),
-            "killed at {moment}"
-        );
-        assert_eq!(
-            sim.fake.containers().len(),
-            2,
-            "killed at {moment}: something is left"
-        );
-        let api = sim.fake.container("shop-api").unwrap().instance;
-        assert_eq!(
-            api, bystander,
-            "killed at {moment}: a bystander was touched"
-        );
-        let runs = sim
-            .fake
-            .mutations()
-            .iter()
-            .filter(|c| c.call == Call::Run)
-            .count();
-        assert!(runs <= 4, "killed at {moment}: made {runs} times");
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use mcp_model::{ObservedState, OperationState};
 use mcp_runtime::fake::{Behaviour, Fault};
 use mcp_runtime::{Call, RuntimeError};
 
+use crate::operations::calls;
 use crate::world::{Sim, pass, service};
 
 fn timed_out(call: Call) -> RuntimeError {
@@ -229,5 +230,96 @@ async fn what_took_something_down_is_finished_however_late() {
             .instance
             .pid
             .is_some()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_removes_the_old_container_last() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    sim.fake.forget_calls();
+    let operation = sim.deploy(service("shop", &[("web", "v2", "no")])).await;
+    assert_eq!(operation.state, OperationState::Succeeded);
+    assert_eq!(
+        calls(&sim),
+        [
+            Call::Pull,
+            Call::Stop,
+            Call::Rename,
+            Call::Run,
+            Call::Remove
+        ]
+    );
+    let new = sim.fake.container("shop-web").unwrap().instance.id;
+    assert_ne!(new, old);
+    assert_eq!(sim.fake.containers().len(), 1);
+    sim.until("the version of what runs", |view| {
+        view.components
+            .values()
+            .all(|status| status.record.version == "v2")
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_pull_leaves_the_old_container_as_it_was() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap();
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed);
+    assert!(!operation.steps[0].error.is_empty());
+    assert_eq!(sim.fake.container("shop-web").unwrap(), old);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_container_that_dies_at_once_gives_way_to_the_old_one() {
+    let mut sim = Sim::new();
+    let dies = Behaviour {
+        ends: Some((Duration::ZERO, 3)),
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(now.instance.id, old);
+    assert!(now.instance.pid.is_some(), "the old one runs again");
+    assert_eq!(sim.fake.containers().len(), 1, "nothing is left beside it");
+    let error = &operation.steps[0].error;
+    assert!(
+        error.contains("3: ended with an error") && error.contains("put back"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_fails_puts_the_old_container_back_and_says_why() {
+    let mut sim = Sim::new();
+    let refuses = Behaviour {
+        fails_to_start: Some("exec: no such file".into()),
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), refuses);
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed);
+    assert!(
+        operation.steps[0].error.contains("exec: no such file"),
+        "{operation:?}"
+    );
+    assert_eq!(sim.fake.container("shop-web").unwrap().instance.id, old);
+    sim.until_state("shop/web", ObservedState::Running).await;
+    // What was deployed successfully is still the old spec (S11).
+    let status = sim.status("shop/web");
+    assert_eq!(
+        status.record.deployed.as_ref().unwrap().1.image.version(),
+        "v1"
     );
 }
