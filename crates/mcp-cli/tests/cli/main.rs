@@ -14,6 +14,7 @@ mod socket;
 mod status;
 mod sync;
 mod terminal;
+mod wait;
 mod watch;
 mod watch_screen;
 mod which_node;
