@@ -49,6 +49,26 @@ impl Podman {
         }
     }
 
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Has the containers that are made from now on run by another OCI runtime.
+    pub(crate) fn use_runtime(&self, program: &Path) {
+        let settings = self.dir.join("containers.conf");
+        let text = fs::read_to_string(&settings).expect("the script wrote it");
+        let kept = text.lines().filter(|line| !line.starts_with("runtime"));
+        let engine = ["[engine]", "runtime = \"of-the-test\""];
+        let paths = format!("of-the-test = [\"{}\"]", program.display());
+        let lines = engine
+            .into_iter()
+            .chain(kept.filter(|line| *line != "[engine]"))
+            .chain(["[engine.runtimes]", &paths]);
+        let text: Vec<&str> = lines.collect();
+        fs::write(&settings, text.join("\n")).expect("its folder is writable");
+    }
+
     /// Global arguments that select it.
     pub fn args(&self) -> &[String] {
         &self.args

@@ -89,6 +89,8 @@ words!(ObservedState, "observed state", {
 pub enum Condition {
     /// Made, never started.
     Created,
+    /// Set up to be started. Its process may run already, where the start was cut off.
+    Initialized,
     /// Frozen.
     Paused,
     /// On its way to a stop.
@@ -100,7 +102,7 @@ pub enum Condition {
 }
 
 words!(Condition, "condition", {
-    Created => "created", Paused => "paused", Stopping => "stopping", Restarting => "restarting",
+    Created => "created", Initialized => "initialized", Paused => "paused", Stopping => "stopping", Restarting => "restarting",
     Removing => "removing",
 });
 

@@ -25,9 +25,10 @@ pub fn classify(
     };
     let (state, condition) = match &container.state {
         RuntimeState::Running => (ObservedState::Running, None),
-        RuntimeState::Created | RuntimeState::Configured | RuntimeState::Initialized => {
+        RuntimeState::Created | RuntimeState::Configured => {
             (ObservedState::Stopped, Some(Condition::Created))
         }
+        RuntimeState::Initialized => (ObservedState::Stopped, Some(Condition::Initialized)),
         RuntimeState::Paused => (ObservedState::Stopped, Some(Condition::Paused)),
         RuntimeState::Stopped | RuntimeState::Exited => (ended, None),
         RuntimeState::Stopping => (previous, Some(Condition::Stopping)),

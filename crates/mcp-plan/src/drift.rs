@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mcp_model::{ComponentRecord, DesiredState, Drift, DriftKind, Moment, Observed, ObservedState};
+use mcp_model::{
+    ComponentRecord, DesiredState, Drift, DriftKind, Moment, Observed, ObservedState, RuntimeState,
+};
 
 use crate::{diff, words};
 
@@ -114,6 +116,9 @@ fn state_drift(record: &ComponentRecord, observed: &Observed) -> Option<Drift> {
         (ObservedState::Removed, _) => "its container is gone".to_owned(),
         (ObservedState::Running, _) => "running, though it is meant to be stopped".to_owned(),
         (_, Some(container)) => match words::death(container) {
+            _ if container.state == RuntimeState::Initialized => {
+                "set up and, says podman, not started: where a start was cut off, it may run all the same".to_owned()
+            }
             words if words.is_empty() => "its container is there, but was never started".to_owned(),
             words => words,
         },

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mcp_model::{
     ComponentRecord, ComponentSpec, Condition, Container, ContainerId, DesiredState, ImageRef,
-    Instance, Observed, ObservedState, OperationId, OperationKind, Phase, Ticket,
+    Instance, Observed, ObservedState, OperationId, OperationKind, Phase, RuntimeState, Ticket,
 };
 
 /// One thing to do to the runtime.
@@ -186,8 +186,10 @@ pub fn converge(record: &ComponentRecord, observed: &Observed) -> Decision {
     )
 }
 
+/// What is being stopped does not run for long, if it runs at all.
 fn is_running(observed: &Observed) -> bool {
-    observed.state() == ObservedState::Running
+    let is_stopping = |c: &Container| c.state == RuntimeState::Stopping;
+    observed.state() == ObservedState::Running && !observed.container().is_some_and(is_stopping)
 }
 
 fn stop(container: &Container, spec: &ComponentSpec) -> Action {
@@ -195,6 +197,33 @@ fn stop(container: &Container, spec: &ComponentSpec) -> Action {
         instance: container.instance.clone(),
         grace: spec.stop_timeout(),
     }
+}
+
+/// Starts a container. A podman that is killed while it starts or stops one leaves it in between:
+/// the process may run, and yet podman refuses every start of it. A stop ends that (measured).
+fn start(container: &Container, spec: &ComponentSpec) -> Vec<Action> {
+    let is_in_between = matches!(
+        container.state,
+        RuntimeState::Initialized | RuntimeState::Stopping
+    );
+    let clear = is_in_between.then(|| stop(container, spec));
+    let start = Action::Start(container.instance.id.clone());
+    clear.into_iter().chain([start]).collect()
+}
+
+/// Removes a container that was set aside. It had been stopped; where it lives all the same it is
+/// stopped again: a removal by force forgets what is stopping, and its process lives on (measured).
+fn remove_aside(situation: Situation<'_>) -> Vec<Action> {
+    let Some(old) = situation.aside else {
+        return Vec::new();
+    };
+    let lives = matches!(
+        old.state,
+        RuntimeState::Initialized | RuntimeState::Running | RuntimeState::Stopping
+    );
+    let stop = lives.then(|| stop(old, situation.spec));
+    let remove = Action::Remove(old.instance.id.clone());
+    stop.into_iter().chain([remove]).collect()
 }
 
 fn pull(situation: Situation<'_>) -> Option<Action> {
@@ -223,13 +252,12 @@ fn may_live(observed: &Observed) -> bool {
 fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
     let holder = situation.holder.container();
     let made = holder.filter(|c| c.labels.operation.as_ref() == Some(operation));
-    let remove_aside = situation
-        .aside
-        .map(|old| Action::Remove(old.instance.id.clone()));
     if let Some(new) = made {
         // A start is not yet a container that runs: until one was seen, the old one is the way back.
-        let start = (!is_running(situation.holder)).then(|| Action::Start(new.instance.id.clone()));
-        return start.or(remove_aside).into_iter().collect();
+        if !is_running(situation.holder) {
+            return start(new, situation.spec);
+        }
+        return remove_aside(situation);
     }
     let mut actions: Vec<Action> = pull(situation).into_iter().collect();
     if let Some(old) = holder {
@@ -254,7 +282,7 @@ fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
 fn revive(situation: Situation<'_>) -> Vec<Action> {
     match situation.holder {
         holder if is_running(holder) => Vec::new(),
-        Observed::Present { container, .. } => vec![Action::Start(container.instance.id.clone())],
+        Observed::Present { container, .. } => start(container, situation.spec),
         _ => pull(situation).into_iter().chain([Action::Run]).collect(),
     }
 }
@@ -286,24 +314,18 @@ fn stop_holder(situation: Situation<'_>) -> Vec<Action> {
 
 fn clear(situation: Situation<'_>) -> Vec<Action> {
     let mut actions = stop_holder(situation);
-    let gone = situation
-        .holder
-        .container()
-        .into_iter()
-        .chain(situation.aside);
-    actions.extend(gone.map(|container| Action::Remove(container.instance.id.clone())));
+    let holder = situation.holder.container();
+    actions.extend(holder.map(|container| Action::Remove(container.instance.id.clone())));
+    actions.extend(remove_aside(situation));
     actions
 }
 
 fn restore(old: &Instance, running: bool, situation: Situation<'_>) -> Vec<Action> {
     let mut actions = Vec::new();
-    let holds = situation
-        .holder
-        .container()
-        .is_some_and(|c| c.instance.id == old.id);
-    if holds {
+    let holder = situation.holder.container();
+    if let Some(old) = holder.filter(|holder| holder.instance.id == old.id) {
         if running && !is_running(situation.holder) {
-            actions.push(Action::Start(old.id.clone()));
+            actions.extend(start(old, situation.spec));
         }
         return actions;
     }
@@ -311,7 +333,7 @@ fn restore(old: &Instance, running: bool, situation: Situation<'_>) -> Vec<Actio
     if situation.aside.is_none() {
         return actions;
     }
-    if let Some(new) = situation.holder.container() {
+    if let Some(new) = holder {
         if may_live(situation.holder) {
             actions.push(stop(new, situation.spec));
         }

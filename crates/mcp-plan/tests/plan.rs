@@ -78,7 +78,13 @@ impl World {
                 self.stopped = Some(instance.clone());
                 self.set(&instance.id, &RuntimeState::Exited);
             }
-            Action::Start(which) => self.set(which, &RuntimeState::Running),
+            Action::Start(which) => {
+                let is_half_started =
+                    |c: &Container| c.instance.id == *which && c.state == RuntimeState::Initialized;
+                let refused = self.holder.container().is_some_and(is_half_started);
+                assert!(!refused, "started where it may run");
+                self.set(which, &RuntimeState::Running);
+            }
             Action::Run => {
                 assert!(self.holder.container().is_none(), "the name is taken");
                 self.lives += 1;
@@ -355,4 +361,56 @@ fn start_touches_nothing_that_runs() {
     };
     assert_eq!(world.decide(&Goal::Running), Decision::Done);
     assert_eq!(key().to_string(), "shop/web");
+}
+
+#[test]
+fn what_was_killed_half_way_is_stopped_before_it_is_started() {
+    for state in [RuntimeState::Initialized, RuntimeState::Stopping] {
+        let world = World {
+            holder: seen(container(1, 2, state, Some(operation()))),
+            aside: None,
+            took_down: true,
+            lives: 2,
+            stopped: None,
+        };
+        let restored = Goal::Restored {
+            old: instance(1, 1),
+            running: true,
+        };
+        let newer = Goal::NewerThan(Some(instance(1, 1)));
+        for goal in [Goal::MadeBy(operation()), Goal::Running, newer, restored] {
+            let Decision::Act(actions) = world.decide(&goal) else {
+                panic!("nothing planned")
+            };
+            let phases: Vec<&str> = actions.iter().map(|a| a.phase().as_str()).collect();
+            assert_eq!(phases, ["stopping", "starting"], "{goal:?}");
+        }
+    }
+}
+
+#[test]
+fn what_lives_though_it_was_set_aside_is_stopped_before_it_is_removed() {
+    let world = |aside| World {
+        holder: seen(container(9, 2, RuntimeState::Running, Some(operation()))),
+        aside: Some(container(1, 1, aside, None)),
+        took_down: true,
+        lives: 2,
+        stopped: None,
+    };
+    let goal = Goal::MadeBy(operation());
+    for state in [
+        RuntimeState::Running,
+        RuntimeState::Stopping,
+        RuntimeState::Initialized,
+    ] {
+        let Decision::Act(actions) = world(state).decide(&goal) else {
+            panic!("nothing planned")
+        };
+        assert!(
+            matches!(&actions[..], [Action::Stop { .. }, Action::Remove(_)]),
+            "{actions:?}"
+        );
+    }
+    let gone = world(RuntimeState::Exited).decide(&goal);
+    assert_eq!(gone, Decision::Act(vec![Action::Remove(id(1))]));
 }

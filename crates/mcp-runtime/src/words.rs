@@ -1,5 +1,7 @@
 //! What podman says when it fails: which failure it is, and the one line worth passing on. Pure.
 
+use std::borrow::Cow;
+
 use mcp_model::text;
 
 use crate::argv::Command;
@@ -21,7 +23,7 @@ pub(crate) fn failure(
     let line = meaningful_line(&said);
     let object = object.to_owned();
     let words = match (line, finished.code) {
-        (Some(line), _) => tidy(&redact(command, line)),
+        (Some(line), _) => tidy(&redact(command, &with_reason(line, &said))),
         (None, Some(code)) => format!("it ended with exit code {code} and no word"),
         (None, None) => "it was killed by a signal".to_owned(),
     };
@@ -100,6 +102,21 @@ fn meaningful_line(said: &str) -> Option<&str> {
         .or_else(|| lines().next_back())
 }
 
+/// podman passes an OCI runtime's exit status on and leaves its reason to a log line.
+fn with_reason<'a>(line: &'a str, said: &'a str) -> Cow<'a, str> {
+    let is_bare = line
+        .rsplit_once("exit status ")
+        .is_some_and(|(_, code)| code.parse::<u8>().is_ok());
+    let reason = said.lines().rev().find_map(|line| {
+        let (_, quoted) = line.split_once("level=error msg=\"")?;
+        quoted.trim_end().strip_suffix('"')
+    });
+    match reason.filter(|_| is_bare) {
+        Some(reason) => format!("{} ({line})", reason.replace("\\\"", "\"")).into(),
+        None => line.into(),
+    }
+}
+
 fn tidy(line: &str) -> String {
     text::shorten(&text::escape(line), MOST).into_owned()
 }
@@ -165,6 +182,24 @@ mod tests {
             error.to_string(),
             "cannot pull it: initializing source: refused"
         );
+    }
+
+    /// As podman 4.3.1 with runc writes it.
+    #[test]
+    fn the_words_name_the_oci_runtimes_reason_and_not_its_exit_status_alone() {
+        let status = "Error: unable to start container \"0dd5\": `/usr/bin/runc start 0dd5` failed: exit status 1";
+        let reason =
+            r#"time="2026" level=error msg="cannot start \"0dd5\", an already running container""#;
+        let said = |lines: &[&str]| fail(Call::Start, &lines.join("\n")).to_string();
+        assert_eq!(
+            said(&[reason, status]),
+            "cannot start it: cannot start \"0dd5\", an already running container (unable to start \
+             container \"0dd5\": `/usr/bin/runc start 0dd5` failed: exit status 1)"
+        );
+        assert!(said(&[status]).ends_with("exit status 1"));
+        // Where the error has a reason of its own, a log line is not it.
+        let own = "Error: OCI runtime error: runc: container with given ID already exists";
+        assert!(said(&[reason, own]).ends_with("already exists"));
     }
 
     #[test]

@@ -344,7 +344,7 @@ fn did_not_come_up(seen: &Seen) -> String {
     let created = matches!(
         &seen.observed,
         Observed::Present {
-            condition: Some(Condition::Created),
+            condition: Some(Condition::Created | Condition::Initialized),
             ..
         }
     );

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use mcp_model::{ObservedState, OperationId, OperationState, Request};
-use mcp_runtime::fake::{Behaviour, Fault};
+use mcp_model::{ObservedState, OperationId, OperationState, Request, RuntimeState};
+use mcp_runtime::fake::{Behaviour, Fake, Fault};
 use mcp_runtime::{Call, RuntimeError};
 
 use crate::world::{Sim, pass, seconds, service};
@@ -28,6 +28,7 @@ async fn stage() -> Sim {
     sim.fake
         .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
     sim.fake.latency(Call::Run, Duration::from_millis(10));
+    sim.fake.latency(Call::Start, Duration::from_millis(10));
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;
     sim
 }
@@ -232,4 +233,116 @@ async fn what_is_left_fails_nothing(call: Call) {
     let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
     assert_eq!(resumed.unwrap().state, OperationState::Succeeded);
     sim.fake.forget_faults();
+}
+
+/// Which call the killed agent was in, and what that left.
+type Left = (&'static str, Call, fn(&Fake) -> bool);
+
+/// A podman that is killed half way leaves what podman refuses to start (measured).
+const LEFT: [Left; 4] = [
+    ("restart", Call::Start, |fake| fake.half_start("shop-web")),
+    ("restart", Call::Stop, |fake| fake.half_stop("shop-web")),
+    ("start", Call::Start, |fake| fake.half_start("shop-web")),
+    ("deploy", Call::Run, |fake| fake.half_start("shop-web")),
+];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_call_left_half_way_is_stopped_and_then_runs() {
+    for (what, call, leave) in LEFT {
+        let mut sim = stage().await;
+        if what == "start" {
+            let stopped = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+            sim.settled(&stopped).await;
+        }
+        sim.fake.forget_calls();
+        let id = match what {
+            "deploy" => ask_deploy(&mut sim, "v2").await,
+            "start" => sim.ask(Request::Start("shop".parse().unwrap())).await,
+            _ => sim.ask(Request::Restart("shop".parse().unwrap())).await,
+        };
+        until_called(&sim, call).await;
+        if call == Call::Run {
+            while sim.fake.container("shop-web").is_none() {
+                pass(Duration::from_millis(1)).await;
+            }
+        }
+        sim.kill_agent().await;
+        if !leave(&sim.fake) {
+            assert!(sim.fake.start_by_hand("shop-web"), "{what}");
+            assert!(leave(&sim.fake), "{what}");
+        }
+        sim.start_agent();
+        let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
+        let resumed = resumed.unwrap_or_else(|_| panic!("{what}: {:?}", sim.operation(&id)));
+        assert_eq!(
+            resumed.state,
+            OperationState::Succeeded,
+            "{what}: {resumed:?}"
+        );
+        runs_alone(&sim);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_whose_start_was_cut_off_is_stopped_and_then_runs_again() {
+    let mut sim = stage().await;
+    let old = sim.fake.container("shop-web").unwrap().instance.id;
+    let id = ask_deploy(&mut sim, "v3").await;
+    until_called(&sim, Call::Start).await;
+    sim.kill_agent().await;
+    let by_hand = sim.fake.start_by_hand("shop-web");
+    assert!(by_hand && sim.fake.half_start("shop-web"));
+    sim.start_agent();
+    let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
+    assert_eq!(resumed.unwrap().state, OperationState::Failed);
+    assert!(
+        error(&sim, &id).contains("was put back"),
+        "{}",
+        error(&sim, &id)
+    );
+    assert_eq!(sim.fake.container("shop-web").unwrap().instance.id, old);
+    runs_alone(&sim);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_is_stopping_is_removed_before_it_has_stopped() {
+    // The component's container, and one that was set aside and came back to life.
+    for name in ["shop-web", "aside"] {
+        let mut sim = stage().await;
+        let undeploy = Request::Undeploy {
+            service: "shop".parse().unwrap(),
+            only: None,
+        };
+        sim.fake.latency(Call::Remove, Duration::from_millis(10));
+        let id = if name == "aside" {
+            ask_deploy(&mut sim, "v2").await
+        } else {
+            sim.ask(undeploy).await
+        };
+        until_called(&sim, Call::Remove).await;
+        sim.kill_agent().await;
+        let left = names(&sim).into_iter().find(|n| n != "shop-web");
+        let left = left.unwrap_or_else(|| "shop-web".to_owned());
+        assert!(
+            sim.fake.start_by_hand(&left) && sim.fake.half_stop(&left),
+            "{left}"
+        );
+        sim.start_agent();
+        let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
+        assert_eq!(resumed.unwrap().state, OperationState::Succeeded, "{left}");
+        assert_eq!(sim.fake.runaways(), [], "{left}");
+    }
+}
+
+async fn until_called(sim: &Sim, call: Call) {
+    while !sim.fake.mutations().iter().any(|made| made.call == call) {
+        pass(Duration::from_millis(1)).await;
+    }
+}
+
+fn runs_alone(sim: &Sim) {
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(now.state, RuntimeState::Running, "{now:?}");
+    assert_eq!(names(sim), ["shop-web"]);
+    assert_eq!(sim.fake.runaways(), []);
 }

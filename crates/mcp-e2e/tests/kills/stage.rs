@@ -245,6 +245,7 @@ impl Stage {
             assert_eq!(made_by, Some(id), "{}", explain());
         }
         assert_eq!(now.bystanders, before.bystanders, "{}", explain());
+        self.agent.podman().until_no_runaways();
         (self.before, self.since) = (now, looked);
     }
 

@@ -61,10 +61,18 @@ impl World {
 
     pub(super) fn start(&mut self, id: &ContainerId) -> Result<(), RuntimeError> {
         let container = self.by_id(id).ok_or_else(|| not_found(Call::Start, id))?;
-        if container.state == RuntimeState::Running {
-            return Ok(());
+        match container.state {
+            RuntimeState::Running => Ok(()),
+            RuntimeState::Initialized if container.instance.pid.is_some() => {
+                let words = "cannot start an already running container";
+                Err(failed(Call::Start, id.short(), words))
+            }
+            RuntimeState::Stopping => {
+                let words = "container must be in Created or Stopped state to be started";
+                Err(failed(Call::Start, id.short(), words))
+            }
+            _ => self.launch(Call::Start, id, 0),
         }
-        self.launch(Call::Start, id, 0)
     }
 
     pub(super) fn start_by_hand(&mut self, name: &str) -> bool {
@@ -82,7 +90,8 @@ impl World {
     pub(super) fn ask_to_stop(&mut self, id: &ContainerId) -> Result<bool, RuntimeError> {
         let entry = self.entries.get_mut(id);
         let entry = entry.ok_or_else(|| not_found(Call::Stop, id))?;
-        if entry.container.state != RuntimeState::Running {
+        // Whatever its state is called: what was killed half way may have left another one.
+        if entry.container.instance.pid.is_none() {
             return Ok(false);
         }
         let behaviour = self.present.get(&entry.container.image);
@@ -95,8 +104,7 @@ impl World {
 
     /// Ends what was asked to stop.
     pub(super) fn finish_stop(&mut self, id: &ContainerId, killed: bool) {
-        let state = self.by_id(id).map(|container| container.state.clone());
-        if matches!(state, Some(RuntimeState::Running | RuntimeState::Stopping)) {
+        if self.by_id(id).is_some_and(|c| c.instance.pid.is_some()) {
             self.end(id, if killed { 137 } else { 0 }, false);
         }
     }

@@ -6,6 +6,7 @@
 //! delayed. Looks answer with what was true when they began, however long they take: the stalest
 //! answer that a real runtime could give.
 
+mod half_way;
 mod lives;
 mod ports;
 mod script;

@@ -56,6 +56,7 @@ pub(super) struct World {
     pub(super) next_pid: u32,
     pub(super) reused_pid: Option<u32>,
     pub(super) restart_delay: Duration,
+    pub(super) runaways: Vec<ContainerId>,
     pub(super) effects: Vec<Effect>,
 }
 
@@ -73,6 +74,7 @@ impl World {
             next_pid: 1000,
             reused_pid: None,
             restart_delay: Duration::from_millis(100),
+            runaways: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -250,8 +252,10 @@ impl World {
 
     /// Removes a container, running or not; one that is gone already is no error.
     pub(super) fn remove(&mut self, id: &ContainerId) {
-        if self.by_id(id).is_some_and(|c| c.instance.pid.is_some()) {
-            self.end(id, 137, false);
+        match self.by_id(id) {
+            Some(c) if c.state == RuntimeState::Stopping => self.runaways.push(id.clone()),
+            Some(c) if c.instance.pid.is_some() => self.end(id, 137, false),
+            _ => {}
         }
         if self.entries.remove(id).is_some() {
             self.effects.push(Effect::Hint(Hint::Changed));

@@ -19,7 +19,9 @@ impl Reconciler {
         work: &mut Work,
         actions: Vec<Action>,
     ) -> Result<Round, RunError> {
-        for action in actions {
+        let last = removal_of_replaced(&work.ticket);
+        let mut actions = actions.into_iter().peekable();
+        while let Some(action) = actions.next() {
             if !matches!(action, Action::Pull { .. }) && self.had_to_wait(work).await {
                 // What was planned on may be minutes old by now.
                 return Ok(Round::Again);
@@ -27,9 +29,8 @@ impl Reconciler {
             if self.is_overruled(work).await? {
                 return Ok(Round::Overruled);
             }
-            let old = work.ticket.progress.old.as_ref().map(|old| &old.id);
-            let replaced = matches!(&action, Action::Remove(id) if Some(id) == old)
-                && work.ticket.kind == OperationKind::Deploy;
+            let replaced = Some(&action) == last.as_ref();
+            let is_to_go = last.is_some() && actions.peek() == last.as_ref();
             if replaced && self.had_to_watch(work).await {
                 return Ok(Round::Again);
             }
@@ -72,7 +73,7 @@ impl Reconciler {
                 }
                 // What is to go is gone for sooner or later, whatever holds the runtime up: a
                 // container that nobody knows of any more could come back to life.
-                Err(failure) if matches!(action, Action::Remove(_)) => {
+                Err(failure) if matches!(action, Action::Remove(_)) || is_to_go => {
                     return self.insist(work, &failure);
                 }
                 Err(failure) => {
@@ -219,4 +220,11 @@ impl Reconciler {
             result => result,
         }
     }
+}
+
+/// The last act of a replacement: the removal of what it replaces.
+fn removal_of_replaced(ticket: &Ticket) -> Option<Action> {
+    let old = ticket.progress.old.as_ref();
+    let old = old.filter(|_| ticket.kind == OperationKind::Deploy)?;
+    Some(Action::Remove(old.id.clone()))
 }
