@@ -61,16 +61,18 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
         .told
         .as_ref()
         .map(|(event, at)| (event, MomentColumns::from(at)));
+    let closed = closed.map(MomentColumns::from);
     conn.prepare_cached(
         "INSERT INTO incidents (id, service, component, kind, opened_at, opened_boot_ms,
              opened_boot_id, told_event, told_at, told_boot_ms, told_boot_id, cause, desired,
-             observed, closed_at, covered_by)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+             observed, covered_by, closed_at, closed_boot_ms, closed_boot_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
          ON CONFLICT (id) DO UPDATE SET
              told_event = excluded.told_event, told_at = excluded.told_at,
              told_boot_ms = excluded.told_boot_ms, told_boot_id = excluded.told_boot_id,
              cause = excluded.cause, desired = excluded.desired, observed = excluded.observed,
-             closed_at = excluded.closed_at, covered_by = excluded.covered_by",
+             covered_by = excluded.covered_by, closed_at = excluded.closed_at,
+             closed_boot_ms = excluded.closed_boot_ms, closed_boot_id = excluded.closed_boot_id",
     )?
     .execute(params![
         incident.id.0,
@@ -87,8 +89,10 @@ fn store_incident(conn: &Connection, incident: &Incident, closed: Option<&Moment
         incident.cause,
         incident.desired.as_str(),
         incident.observed.as_str(),
-        closed.map(|at| at.wall.to_string()),
         incident.covered_by.as_ref().map(|id| &id.0),
+        closed.as_ref().map(|at| &at.at),
+        closed.as_ref().map(|at| at.boot_ms),
+        closed.as_ref().map(|at| &at.boot_id),
     ])?;
     Ok(())
 }

@@ -104,17 +104,22 @@ fn prune_excess(conn: &Connection) -> Result<usize> {
     .execute([EVENTS, BATCH])
 }
 
-/// The last incident of a kind that was told of stays: cooldowns run from it.
+/// The last incident of a kind that was told of stays: cooldowns run from it. So does one with a
+/// message that is yet to be sent: that goes with it (S31).
 fn prune_incidents(conn: &Connection, oldest: &Oldest) -> Result<usize> {
     conn.prepare_cached(
         "DELETE FROM incidents
-         WHERE closed_at < ?1 AND (told_at IS NULL OR EXISTS (
-             SELECT 1 FROM incidents newer
-             WHERE newer.service = incidents.service AND newer.component = incidents.component
-                 AND newer.kind = incidents.kind AND newer.told_at IS NOT NULL
-                 AND newer.seq > incidents.seq))",
+         WHERE closed_at IS NOT NULL
+             AND CASE WHEN closed_boot_id = ?1 THEN closed_boot_ms < ?2 ELSE closed_at < ?3 END
+             AND (told_at IS NULL OR EXISTS (
+                 SELECT 1 FROM incidents newer
+                 WHERE newer.service = incidents.service AND newer.component = incidents.component
+                     AND newer.kind = incidents.kind AND newer.told_at IS NOT NULL
+                     AND newer.seq > incidents.seq))
+             AND NOT EXISTS (SELECT 1 FROM alerts a
+                 WHERE a.incident_id = incidents.id AND a.outcome IS NULL)",
     )?
-    .execute([&oldest.wall])
+    .execute(params![oldest.boot_id, oldest.boot_ms, oldest.wall])
 }
 
 /// With their steps. One that was accepted in this boot is as old as this boot's clock says.

@@ -1,14 +1,14 @@
 //! What a step stores while it works, and how it ends (S12–S14).
 
 use mcp_model::{
-    ComponentKey, OperationId, OperationKind, OperationState, Stamp, StepOutcome, StepState,
-    StepUpdate,
+    ComponentKey, Moment, OperationId, OperationKind, OperationState, Stamp, StepOutcome,
+    StepState, StepUpdate,
 };
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::Database;
 use super::operations::{end_step, settle_where_done, waiting_on};
-use crate::columns::{count, instance_json, signed, text, to_json};
+use crate::columns::{MomentColumns, count, instance_json, signed, text, to_json};
 use crate::error::RegistryError;
 
 impl Database {
@@ -147,7 +147,7 @@ fn settle(conn: &Connection, outcome: &StepOutcome, step: &Stored) -> Result<()>
     if *state == StepState::Succeeded {
         match step.kind {
             OperationKind::Deploy => mark_deployed(conn, key, step.revision, at.wall)?,
-            OperationKind::Undeploy => remove(conn, key, step.generation, at.wall)?,
+            OperationKind::Undeploy => remove(conn, key, step.generation, at)?,
             OperationKind::Start | OperationKind::Stop | OperationKind::Restart => {}
         }
     }
@@ -175,7 +175,7 @@ fn mark_deployed(conn: &Connection, key: &ComponentKey, revision: u64, at: Stamp
 
 /// Removes the record of an undeployed component, and its service with the last one. Intent that
 /// came while the undeploy was at work keeps the record.
-fn remove(conn: &Connection, key: &ComponentKey, generation: u64, at: Stamp) -> Result<()> {
+fn remove(conn: &Connection, key: &ComponentKey, generation: u64, at: &Moment) -> Result<()> {
     let (service, component) = (key.service.as_str(), key.component.as_str());
     let removed = conn
         .prepare_cached(
@@ -188,16 +188,23 @@ fn remove(conn: &Connection, key: &ComponentKey, generation: u64, at: Stamp) -> 
     // What still waits here was accepted with the same intent: that it be down. It is.
     for operation in waiting_on(conn, key)? {
         let why = "its component was undeployed";
-        end_step(conn, &operation, key, StepState::Skipped, why, at)?;
-        settle_where_done(conn, &operation, at)?;
+        end_step(conn, &operation, key, StepState::Skipped, why, at.wall)?;
+        settle_where_done(conn, &operation, at.wall)?;
     }
     // Nobody will look at the key again: an incident left open would pass for that of whatever gets
     // its name next.
+    let closed = MomentColumns::from(at);
     conn.prepare_cached(
-        "UPDATE incidents SET closed_at = ?3
+        "UPDATE incidents SET closed_at = ?3, closed_boot_ms = ?4, closed_boot_id = ?5
          WHERE service = ?1 AND component = ?2 AND closed_at IS NULL",
     )?
-    .execute(params![service, component, at.to_string()])?;
+    .execute(params![
+        service,
+        component,
+        closed.at,
+        closed.boot_ms,
+        closed.boot_id
+    ])?;
     conn.prepare_cached(
         "DELETE FROM services WHERE name = ?1
          AND NOT EXISTS (SELECT 1 FROM components WHERE service = ?1)",

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use mcp_model::{
     Alert, AlertEvent, AlertKind, BootId, DesiredState, Incident, IncidentChange, IncidentId,
-    Moment, NodeState, ObservedState, Scope, StepState,
+    Moment, NodeState, ObservedState, Scope, Stamp, StepState,
 };
 
-use crate::support::{Node, Shorthand, at, key, service, undeploy};
+use crate::support::{Node, Shorthand, at, id, key, service, undeploy};
 
 fn incident(id: &str, kind: AlertKind, told: Option<(AlertEvent, Moment)>) -> Incident {
     Incident {
@@ -226,12 +226,13 @@ fn incidents_and_their_messages_are_stored_together_or_not_at_all() {
 }
 
 #[test]
-fn pruning_spares_what_stands_and_what_cooldowns_run_from() {
+fn pruning_spares_what_stands_what_is_yet_to_be_sent_and_what_cooldowns_run_from() {
     let mut node = node();
     let told = Some((AlertEvent::Closed, at(1)));
     for (id, told, closed) in [
         ("old-told", told, true),
         ("old-untold", None, true),
+        ("old-unsent", told, true),
         ("last-told", told, true),
         ("open", None, false),
     ] {
@@ -243,13 +244,98 @@ fn pruning_spares_what_stands_and_what_cooldowns_run_from() {
             Some(AlertEvent::Opened),
         );
     }
+    for (message, alert) in node.db.undelivered(9).unwrap() {
+        if alert.incident.0 != "old-unsent" {
+            node.db.delivered(message, "sent").unwrap();
+        }
+    }
     let now = at(100 * 60_000);
     while node.db.prune(&now, Duration::from_mins(10)).unwrap() {}
-    let left: String = node.query("SELECT group_concat(id ORDER BY seq) FROM incidents");
-    assert_eq!(left, "last-told,open");
-    assert_eq!(node.query::<u32>("SELECT COUNT(*) FROM alerts"), 2);
+    assert_eq!(ids(&node), "old-unsent,last-told,open");
+    assert_eq!(node.query::<u32>("SELECT COUNT(*) FROM alerts"), 3);
     assert_eq!(
         node.db.load(&key("a/b")).unwrap().last_told,
         [(AlertKind::Drift, at(1))]
     );
+}
+
+fn ids(node: &Node) -> String {
+    node.query("SELECT group_concat(id ORDER BY seq) FROM incidents")
+}
+
+#[test]
+fn an_incident_of_this_boot_was_closed_when_this_boots_clock_says() {
+    const DAY: Duration = Duration::from_hours(24);
+    let mut node = node();
+    let now = Moment {
+        boot: DAY * 100,
+        ..at(0)
+    };
+    let long_ago = |boot_id| Moment {
+        wall: at(0).wall,
+        boot: Duration::from_secs(1),
+        boot_id,
+    };
+    let years = DAY * 3_650;
+    let cases = [
+        // The wall clock was years behind when these were closed, or has jumped ahead since.
+        (
+            "young",
+            Moment {
+                wall: Stamp::from_millis(0),
+                ..now
+            },
+        ),
+        (
+            "old",
+            Moment {
+                wall: now.wall.plus(years),
+                ..long_ago(now.boot_id)
+            },
+        ),
+        // Of another boot there is the wall clock only.
+        (
+            "before-young",
+            Moment {
+                wall: now.wall,
+                ..long_ago(BootId(9))
+            },
+        ),
+        (
+            "before-old",
+            Moment {
+                wall: Stamp::from_millis(0),
+                ..long_ago(BootId(9))
+            },
+        ),
+    ];
+    for (id, closed) in cases {
+        store(
+            &mut node,
+            &incident(id, AlertKind::Drift, None),
+            Some(closed),
+            None,
+        );
+    }
+    // Its component was undeployed: nobody looks any more, and that closed it.
+    store(
+        &mut node,
+        &incident("undeployed", AlertKind::Drift, None),
+        None,
+        None,
+    );
+    node.db.accepted("op02", undeploy("a", None), now);
+    let done = mcp_model::StepOutcome {
+        operation: id("op02"),
+        key: key("a/b"),
+        state: StepState::Succeeded,
+        error: String::new(),
+        at: Moment {
+            wall: Stamp::from_millis(0),
+            ..now
+        },
+    };
+    node.db.settle(&done).unwrap();
+    while node.db.prune(&now, DAY).unwrap() {}
+    assert_eq!(ids(&node), "young,before-young,undeployed");
 }
