@@ -352,3 +352,34 @@ async fn a_message_that_fails_is_tried_three_times_and_then_shown_as_given_up() 
         "{delivery:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_sending_breaks_down_is_tried_again_like_one_that_fails() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    sim.scribe.breaks.next(2);
+    sim.fake.kill("shop-web", 1);
+    seconds(3600).await;
+    assert_eq!(sim.told(), vec![drift(Opened); 3]);
+    assert_eq!(sim.handle.seen().delivery.failure, None);
+    sim.scribe.breaks.next(10_000);
+    sim.fake.start_by_hand("shop-web");
+    seconds(3600).await;
+    assert_eq!(sim.told()[3..], vec![drift(Closed); 3]);
+    let failure = sim.handle.seen().delivery.failure.clone();
+    assert_eq!(failure.as_deref(), Some("it panicked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_breaks_down_over_messages_loses_and_doubles_none() {
+    for broken in 1..6 {
+        let mut sim = Sim::new();
+        sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+        sim.store.breaks.next(broken);
+        sim.fake.kill("shop-web", 1);
+        seconds(3600).await;
+        assert_eq!(sim.told(), [drift(Opened)], "{broken}");
+        let waiting = sim.store.database.lock().unwrap().undelivered(9).unwrap();
+        assert_eq!(waiting, [], "{broken}");
+    }
+}

@@ -67,6 +67,24 @@ impl Clock for SimClock {
     }
 }
 
+/// How many calls are yet to panic.
+#[derive(Clone, Default)]
+pub(crate) struct Breaks(Arc<Mutex<u32>>);
+
+impl Breaks {
+    pub(crate) fn next(&self, calls: u32) {
+        *self.0.lock().unwrap() = calls;
+    }
+
+    fn pass(&self) {
+        let left = self.0.lock().unwrap().checked_sub(1);
+        if let Some(left) = left {
+            *self.0.lock().unwrap() = left;
+            panic!("a bug in a call");
+        }
+    }
+}
+
 /// The registry, called in line so that the paused clock waits for it. Can be made to panic, to
 /// fail, and to take its time.
 #[derive(Clone)]
@@ -74,6 +92,8 @@ pub(crate) struct SimStore {
     pub(crate) database: Arc<Mutex<Database>>,
     pub(crate) panics_on: Arc<Mutex<Option<ComponentKey>>>,
     pub(crate) fails: Arc<Mutex<bool>>,
+    /// Calls about messages.
+    pub(crate) breaks: Breaks,
     pub(crate) prunes_for: Arc<Mutex<Duration>>,
     pub(crate) observes_for: Arc<Mutex<Duration>>,
     pub(crate) fate: Fate,
@@ -85,6 +105,7 @@ impl SimStore {
             database: Arc::new(Mutex::new(database)),
             panics_on: Arc::default(),
             fails: Arc::default(),
+            breaks: Breaks::default(),
             prunes_for: Arc::default(),
             observes_for: Arc::default(),
             fate,
@@ -174,10 +195,12 @@ impl Store for SimStore {
     }
 
     async fn undelivered(&self, most: u32) -> Result<Vec<(i64, Alert)>, Failure> {
+        self.breaks.pass();
         self.with(|db| db.undelivered(most)).await
     }
 
     async fn delivered(&self, id: i64, outcome: String) -> Result<(), Failure> {
+        self.breaks.pass();
         self.with(|db| db.delivered(id, &outcome)).await
     }
 
@@ -276,6 +299,8 @@ pub(crate) struct Scribe {
     pub(crate) hangs: Arc<Mutex<Option<Duration>>>,
     /// Messages about this fail.
     pub(crate) fails_about: Arc<Mutex<Option<String>>>,
+    /// So many deliveries tell, and then panic.
+    pub(crate) breaks: Breaks,
     /// Tells, and then takes so long to end.
     pub(crate) lingers: Arc<Mutex<Option<Duration>>>,
 }
@@ -293,6 +318,7 @@ impl AlertSink for Scribe {
         if let Some(time) = lingers {
             pass(time).await;
         }
+        self.breaks.pass();
         let fails = self.fails_about.lock().unwrap().clone();
         if fails.is_some_and(|about| about == alert.scope.to_string()) {
             return Err(Failure("exit status: 3".into()));
