@@ -10,6 +10,7 @@ mod node;
 mod operations;
 mod ports;
 mod replacement;
+mod resumed;
 mod storm;
 mod way_back;
 mod why;

@@ -146,17 +146,22 @@ impl Sim {
         Ok(id)
     }
 
-    /// Waits until an operation is settled, and returns it.
+    /// Waits until an operation is settled, and returns it. Simulated time passes meanwhile, at most
+    /// two days.
     pub(crate) async fn settled(&self, id: &OperationId) -> Operation {
         let mut progress = self.handle.progress();
-        loop {
-            progress.mark_unchanged();
-            let operation = self.operation(id);
-            if operation.state.is_settled() {
-                return operation;
+        let settled = async {
+            loop {
+                progress.mark_unchanged();
+                let operation = self.operation(id);
+                if operation.state.is_settled() {
+                    return operation;
+                }
+                progress.changed().await.unwrap();
             }
-            progress.changed().await.unwrap();
-        }
+        };
+        let settled = tokio::time::timeout(Duration::from_hours(48), settled).await;
+        settled.unwrap_or_else(|_| panic!("never settled: {:?}", self.operation(id)))
     }
 
     pub(crate) fn operation(&self, id: &OperationId) -> Operation {
