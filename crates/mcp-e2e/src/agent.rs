@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -114,16 +115,23 @@ impl Agent {
         agent
     }
 
-    /// Starts the agent and waits until it answers.
+    /// Starts the agent and waits until it says that it serves. That somebody accepts connections
+    /// would not do: it may be a child of an agent that was killed, until it becomes another program.
     #[track_caller]
     pub fn start(&mut self) {
         assert!(self.server.is_none(), "it runs already");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = folder.path().join("ready");
+        let ready = UnixDatagram::bind(&address).expect("a folder of ours");
+        ready.set_nonblocking(true).expect("a socket of ours");
         let mut serve = self.command();
         serve.args(["server", "--config"]).arg(self.config());
+        serve.env("NOTIFY_SOCKET", &address);
         let mut server = Daemon::start(&mut serve, &self.log_file());
-        let address = self.address();
-        server.wait_until("the agent listens", || {
-            std::net::TcpStream::connect(&address).ok()
+        server.wait_until("the agent serves", || {
+            let mut said = [0; 256];
+            let length = ready.recv(&mut said).ok()?;
+            said[..length].starts_with(b"READY=1").then_some(())
         });
         self.server = Some(server);
     }
@@ -239,7 +247,8 @@ impl Agent {
 
     /// What the agent has logged so far.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.log_file()).unwrap_or_default()
+        // Its last line may be half written.
+        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
     }
 
     fn log_file(&self) -> PathBuf {

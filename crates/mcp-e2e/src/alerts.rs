@@ -68,6 +68,14 @@ impl Alerts {
         files.into_iter().map(variables).collect()
     }
 
+    /// The variables of every run so far that was not about the node as a whole: a runtime that fails
+    /// for long enough is an outage of the node (S31), and how long a test takes is not fixed.
+    pub fn about_components(&self) -> Vec<BTreeMap<String, String>> {
+        let mut received = self.received();
+        received.retain(|alert| alert["MCP_ALERT_TYPE"] != "outage");
+        received
+    }
+
     /// Waits until there were `count` runs, and returns the last of them.
     #[track_caller]
     pub fn wait_for(&self, count: usize) -> BTreeMap<String, String> {

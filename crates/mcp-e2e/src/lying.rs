@@ -13,8 +13,10 @@
 mod program;
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use tempfile::TempDir;
@@ -106,6 +108,9 @@ impl Lie {
 #[derive(Debug)]
 pub struct LyingPodman {
     dir: TempDir,
+    /// Held open while nobody is to hang: a call that has read its order a moment before comes to
+    /// the gate after the others were let go.
+    open_gate: Mutex<Option<OwnedFd>>,
 }
 
 impl LyingPodman {
@@ -113,7 +118,10 @@ impl LyingPodman {
     #[expect(clippy::new_without_default, reason = "it writes files")]
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let podman = Self { dir };
+        let podman = Self {
+            dir,
+            open_gate: Mutex::default(),
+        };
         symlink(lying_podman(), podman.program()).expect("a folder of ours");
         fs::create_dir(orders(podman.dir.path())).expect("a folder of ours");
         let mode = Mode::RUSR | Mode::WUSR;
@@ -129,6 +137,7 @@ impl LyingPodman {
     /// Has every further call of a subcommand (`ps`, `inspect`, `run`, …; `*` for all that have no
     /// order of their own) meet with `lie`.
     pub fn lie(&self, subcommand: &str, lie: &Lie) {
+        *self.gate() = None;
         // By renaming: a call must find the old order or the new one.
         let draft = self.dir.path().join("draft");
         fs::write(&draft, lie.order()).expect("a folder of ours");
@@ -140,7 +149,7 @@ impl LyingPodman {
         for order in fs::read_dir(orders(self.dir.path())).expect("a folder of ours") {
             fs::remove_file(order.expect("it is readable").path()).expect("a file of ours");
         }
-        self.let_go();
+        *self.gate() = self.let_go();
     }
 
     /// The subcommands that were called so far, oldest first.
@@ -155,16 +164,22 @@ impl LyingPodman {
         pids
     }
 
-    fn let_go(&self) {
-        // Opening the other end wakes all who wait for it; there may be nobody.
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
-        let _ = open(gate(self.dir.path()), flags, Mode::empty());
+    /// Lets go of whoever hangs, and of whoever comes while what it returns is held.
+    fn let_go(&self) -> Option<OwnedFd> {
+        // Both ends, since there may be nobody at the other one.
+        open(gate(self.dir.path()), OFlags::RDWR, Mode::empty()).ok()
+    }
+
+    fn gate(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.open_gate
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for LyingPodman {
     fn drop(&mut self) {
-        self.let_go();
+        drop(self.let_go());
     }
 }
 

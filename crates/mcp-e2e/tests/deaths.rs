@@ -103,7 +103,11 @@ fn every_kind_of_death_is_said_in_plain_words_and_harms_no_terminal() {
         stage.die(index, name, cause);
     }
     stage.alerts.wait_for(DEATHS.len());
-    let (alerts, causes) = (stage.alerts.received(), stage.causes());
+    let alerts = stage.alerts.received();
+    // A message may be out a moment before what it tells of is shown.
+    let causes = until("status shows all of them", || {
+        Some(stage.causes()).filter(|causes| causes.len() == DEATHS.len())
+    });
     let shown = stage.workstation.mcp(&["status"]).ok();
     for (name, _, words) in DEATHS {
         let told = alerts.iter().find(|alert| alert["MCP_COMPONENT"] == name);

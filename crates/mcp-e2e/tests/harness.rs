@@ -25,10 +25,9 @@ fn two_podmans_do_not_see_each_other() {
     one.run(&["rm", "--force", "--time=0", "web"]);
     assert_eq!(one.status("web"), None);
     assert_eq!(other.status("web").as_deref(), Some("running"));
-    assert!(
-        http_get(ports[1], "/").is_some(),
-        "the other network went with the first"
-    );
+    until("the other network is still there", || {
+        http_get(ports[1], "/")
+    });
 }
 
 #[test]
@@ -52,14 +51,13 @@ fn nothing_is_left_of_a_podman_with_running_containers() {
 fn the_example_server_ends_at_once_when_asked() {
     let podman = Podman::new();
     podman.run(&["run", "--detach", "--name=web", "localhost/hello:v1"]);
+    until("it listens", || {
+        let said = podman.run(&["logs", "web"]);
+        said.contains("listening on port 8080").then_some(())
+    });
     podman.run(&["stop", "--time=60", "web"]);
     let state = &podman.inspect("web").expect("it was just stopped")["State"];
     assert_eq!(state["ExitCode"], 0, "killed instead of ended: {state}");
-    assert!(
-        podman
-            .run(&["logs", "web"])
-            .contains("listening on port 8080")
-    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use mcp_e2e::{
     Agent, AgentOptions, Component, ImageRegistry, Workstation, definition, free_port, http_get,
+    until,
 };
 
 #[test]
@@ -18,7 +19,7 @@ fn an_image_is_pulled_and_its_tag_is_the_version() {
     workstation.define("hello", &definition("hello", "rift", &[web]));
     workstation.mcp(&["deploy", "hello"]).ok();
 
-    let (_, body) = http_get(port, "/").expect("it answers");
+    let (_, body) = until("it answers", || http_get(port, "/"));
     assert!(body.starts_with("hello from v2 on "), "{body}");
     let row = agent.rows("SELECT image, version, observed_state FROM components");
     assert_eq!(row, [format!("{image}|v2|running")]);

@@ -52,8 +52,22 @@ impl Stage {
         self.workstation.mcp(args).ok()
     }
 
-    fn answer(&self) -> Option<String> {
-        http_get(self.port, "/").map(|(_, body)| body)
+    /// What the service answers. That its process runs is what a command waits for, not that it
+    /// listens already.
+    #[track_caller]
+    fn answer(&self) -> String {
+        let answer = until("the service answers", || http_get(self.port, "/"));
+        answer.1
+    }
+
+    /// Waits until `mcp status` ends with this code, and returns what it shows: a message may be out
+    /// a moment before what it tells of is shown.
+    #[track_caller]
+    fn status(&self, code: i32) -> String {
+        until(&format!("status ends with {code}"), || {
+            let status = self.workstation.mcp(&["status", "--exit-code"]);
+            (status.code == Some(code)).then_some(status.stdout)
+        })
     }
 
     /// When the process of a container began, as podman says.
@@ -79,9 +93,8 @@ fn synced_intent_is_stored_and_nothing_runs() {
             ])
         .then_some(())
     });
-    let status = stage.workstation.mcp(&["status", "--exit-code"]);
-    assert_eq!(status.code, Some(3), "{status:?}");
-    assert!(status.stdout.contains("removed"), "{}", status.stdout);
+    let status = stage.status(3);
+    assert!(status.contains("removed"), "{status}");
 
     let again = stage.workstation.json(&["sync"]);
     assert_eq!(
@@ -102,12 +115,6 @@ fn a_deployed_service_runs_in_every_view() {
         assert_eq!(result["observed"], "running", "{report}");
     }
     // Deploy ended, so all of it is true already: no waiting from here on.
-    assert!(
-        stage
-            .answer()
-            .expect("it answers")
-            .starts_with("hello from v1 on ")
-    );
     assert_eq!(stage.agent.podman().names(), ["hello-web", "hello-worker"]);
     assert_eq!(
         stage.agent.rows(STATES),
@@ -138,6 +145,7 @@ fn a_deployed_service_runs_in_every_view() {
     for word in ["hello", "web", "worker", "running", "v1", "v2"] {
         assert!(shown.contains(word), "no {word} in\n{shown}");
     }
+    assert!(stage.answer().starts_with("hello from v1 on "));
 }
 
 #[test]
@@ -169,45 +177,35 @@ fn a_death_is_told_when_it_happens_and_again_when_it_is_over() {
     assert!(told("MCP_REASON").contains("SIGKILL"), "{opened:?}");
     assert!(!told("MCP_TIMESTAMP").is_empty() && !told("MCP_INCIDENT_ID").is_empty());
 
-    let status = stage.workstation.mcp(&["status", "hello", "--exit-code"]);
-    assert_eq!(status.code, Some(3), "{status:?}");
+    let status = stage.status(3);
     for word in ["DRIFT", "exited", "SIGKILL"] {
-        assert!(
-            status.stdout.contains(word),
-            "no {word} in\n{}",
-            status.stdout
-        );
+        assert!(status.contains(word), "no {word} in\n{status}");
     }
     let events = "SELECT prev_state, new_state FROM events WHERE component = 'web'
                   ORDER BY id DESC LIMIT 1";
     assert_eq!(stage.agent.rows(events), ["running|exited"]);
 
     stage.mcp(&["start", "hello"]);
-    assert!(
-        stage.answer().is_some(),
-        "start ended, and it does not answer"
-    );
+    stage.answer();
     let closed = stage.alerts.wait_for(2);
     assert_eq!(closed["MCP_ALERT_EVENT"], "closed");
     assert_eq!(closed["MCP_INCIDENT_ID"], opened["MCP_INCIDENT_ID"]);
-    assert_eq!(
-        stage.workstation.mcp(&["status", "--exit-code"]).code,
-        Some(0)
-    );
+    stage.status(0);
     assert_eq!(stage.alerts.received().len(), 2, "told more than once");
 }
 
 #[test]
 fn drift_alone_never_starts_a_container() {
     let stage = Stage::deployed();
+    let started = stage.started("hello-web");
     stage.agent.podman().run(&["kill", "hello-web"]);
     stage.alerts.wait_for(1);
     // A full look at the runtime, and whatever follows from it, is behind us then.
     stage.mcp(&["status", "--live"]);
-    assert_eq!(
-        stage.agent.podman().status("hello-web").as_deref(),
-        Some("exited")
-    );
+    // `stopped` until what podman does after a death is done, and `exited` then.
+    let status = stage.agent.podman().status("hello-web");
+    assert_ne!(status.as_deref(), Some("running"));
+    assert_eq!(stage.started("hello-web"), started);
 }
 
 #[test]
@@ -223,7 +221,7 @@ fn restart_replaces_every_process_and_leaves_the_definition_alone() {
     );
     assert_ne!(stage.started("hello-web"), started[0]);
     assert_ne!(stage.started("hello-worker"), started[1]);
-    assert!(stage.answer().is_some());
+    stage.answer();
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
     assert_eq!(stage.alerts.received(), [], "an operation is no drift");
 }
@@ -265,7 +263,7 @@ fn stop_is_written_into_the_definition_and_is_no_drift() {
 
     stage.mcp(&["start", "hello"]);
     assert_eq!(fs::read_to_string(&file).unwrap(), before);
-    assert!(stage.answer().is_some());
+    stage.answer();
     assert_eq!(
         stage.alerts.received(),
         [],
@@ -278,10 +276,8 @@ fn containers_and_intent_outlive_the_agent() {
     let mut stage = Stage::deployed();
     let started = stage.started("hello-web");
     assert!(stage.agent.stop().success(), "{}", stage.agent.log());
-    assert!(
-        stage.answer().is_some(),
-        "the container went with the agent"
-    );
+    // The container did not go with the agent.
+    stage.answer();
     assert_eq!(stage.workstation.mcp(&["ps"]).code, Some(1));
 
     stage.agent.start();
@@ -309,12 +305,7 @@ fn without_a_definition_the_last_deployed_spec_is_deployed() {
     let before = stage.started("hello-web");
     stage.mcp(&["deploy", "hello"]);
     assert_ne!(stage.started("hello-web"), before);
-    assert!(
-        stage
-            .answer()
-            .expect("it answers")
-            .starts_with("hello from v1 on ")
-    );
+    assert!(stage.answer().starts_with("hello from v1 on "));
 
     let unknown = stage.workstation.mcp(&["deploy", "nothing"]);
     assert_ne!(unknown.code, Some(0));

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
-use mcp_e2e::{Agent, AgentOptions, Component, Workstation, definition, until};
+use mcp_e2e::{Agent, AgentOptions, Component, Lie, LyingPodman, Workstation, definition, until};
 
 /// A CLI whose lines are read while it runs. Dropping it ends it.
 struct Running {
@@ -104,7 +104,9 @@ fn a_watcher_is_told_of_a_death_and_of_its_incident_as_they_happen() {
 
 #[test]
 fn a_deploy_over_an_agent_that_is_killed_goes_on_and_ends_with_success() {
-    let mut agent = Agent::running("rift", AgentOptions::default());
+    let podman = LyingPodman::new();
+    let options = AgentOptions::default().podman(&podman.program(), "10s");
+    let mut agent = Agent::running("rift", options);
     let workstation = Workstation::of(&[&agent]);
     let names: Vec<String> = (0..8).map(|index| format!("c{index}")).collect();
     let components: Vec<Component> = names
@@ -112,12 +114,15 @@ fn a_deploy_over_an_agent_that_is_killed_goes_on_and_ends_with_success() {
         .map(|name| Component::new(name, "localhost/hello:v1"))
         .collect();
     hello(&workstation, &components);
+    // So that it cannot end before the agent does.
+    podman.lie("run", &Lie::Hang);
     let mut deploy = Running::start(&workstation, &["deploy", "hello"]);
     deploy.says(&["hello/c"]);
     agent.kill();
     deploy.says(&["asking again for"]);
     let before = deploy.said.len();
     agent.start();
+    podman.tell_the_truth();
     let ended = until("the deploy ends", || {
         deploy.child.try_wait().expect("a child can be waited for")
     });

@@ -1,6 +1,7 @@
 //! What every runtime does, so that what holds in a simulation holds on a node: the same story
 //! told to the fake and, where `MCP_TEST_PODMAN_ARGS` names a private podman, to that.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::time::Duration;
 
 use mcp_model::{ComponentSpec, ContainerId, ImageRef, RuntimeState, Stamp};
@@ -147,10 +148,11 @@ async fn failures_are_told_apart(runtime: &dyn ContainerRuntime, image: &ImageRe
             .unwrap()
             .is_none()
     );
+    let port = free_port();
     let publishing = |key: &str| {
         let mut request = request(key, image);
         request.spec.network = None;
-        request.spec.ports = ["127.0.0.1:18978:80".parse().unwrap()].into();
+        request.spec.ports = [format!("127.0.0.1:{port}:80").parse().unwrap()].into();
         request
     };
     let holder = runtime.run(&publishing("contract/three")).await.unwrap();
@@ -169,6 +171,12 @@ async fn failures_are_told_apart(runtime: &dyn ContainerRuntime, image: &ImageRe
     runtime.remove(&left.instance.id).await.unwrap();
     runtime.stop(&holder, GRACE).await.unwrap();
     runtime.remove(&holder).await.unwrap();
+}
+
+/// A port that nobody uses, below those that the kernel gives to whoever connects.
+fn free_port() -> u16 {
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    (5_000..10_000).find(is_free).expect("one of them is free")
 }
 
 #[tokio::test(start_paused = true)]

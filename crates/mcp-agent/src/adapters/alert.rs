@@ -240,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn of_a_flood_of_output_only_the_beginning_is_kept() {
         let mut flood = Command::new("sh");
-        flood.args(["-c", "yes | head -c 20000000; yes | head -c 20000000 >&2"]);
+        flood.args(["-c", "yes | head -c 2000000; yes | head -c 2000000 >&2"]);
         let ended = run(flood).await.unwrap();
         assert!(ended.status.unwrap().success());
         assert_eq!(ended.output.len(), 2 * OUTPUT);

@@ -209,7 +209,7 @@ async fn children_that_a_command_leaves_behind_end_with_it() {
 #[tokio::test]
 async fn a_command_that_floods_its_output_is_neither_held_up_nor_remembered() {
     let script = Script::new(
-        "head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2; : > $OUT/done; exit 1",
+        "head -c 2000000 /dev/zero; head -c 2000000 /dev/zero >&2; : > $OUT/done; exit 1",
     );
     script.command.deliver(&alert()).await.unwrap_err();
     assert!(script.path("done").exists());

@@ -15,7 +15,8 @@ use crate::support::{Client, Node, component, deploy, hello, service, sync};
 const RECORDER: &str = r#"
 dir=$1
 shift
-printf '%s\0' "$@" >"$dir/$$"
+printf '%s\0' "$@" >"$dir.$$"
+mv "$dir.$$" "$dir/$$"
 case $1 in
 --version) echo podman version 4.3.1 ;;
 info) echo '{"host":{"eventLogger":"none","security":{"rootless":false}}}' ;;

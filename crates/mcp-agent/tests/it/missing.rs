@@ -1,5 +1,7 @@
 //! What the binary does where something that it takes for granted is not there.
 
+use std::os::unix::net::UnixStream;
+
 use crate::commands::{Place, text};
 
 #[test]
@@ -27,7 +29,7 @@ fn a_server_whose_log_cannot_be_written_answers_all_the_same() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
     let mut command = place.command(&["server"]);
     let mut child = command.stderr(full.unwrap()).spawn().unwrap();
-    while !place.path("run/agent.sock").exists() {
+    while UnixStream::connect(place.path("run/agent.sock")).is_err() {
         assert_eq!(child.try_wait().unwrap(), None, "it ended");
         std::thread::yield_now();
     }

@@ -3,21 +3,17 @@
 use mcp_controller::View;
 use mcp_model::ObservedState;
 use mcp_proto::v1;
-use mcp_runtime::fake::{Fault, HintPolicy};
+use mcp_runtime::fake::Fault;
 use mcp_runtime::{Call, RuntimeError};
 use tonic::Code;
 
-use crate::support::{Client, Node, deploy, find, hello, listed};
+use crate::support::{Client, Node, deploy, find, hello, listed, patiently};
 
 async fn deployed() -> (Node, Client) {
-    let node = Node::start().await;
+    let node = Node::without_hints().await;
     let mut client = node.client().await;
     client.deploy(deploy(hello())).await.unwrap();
-    // What changes from here on is seen by looking, not by being told.
-    node.fake.hint_policy(HintPolicy {
-        copies: 0,
-        ..HintPolicy::default()
-    });
+    node.running.controller().look().await.unwrap();
     (node, client)
 }
 
@@ -203,13 +199,14 @@ async fn a_runtime_that_cannot_be_asked_makes_states_unknown_and_hides_nothing()
 async fn a_runtime_that_hangs_costs_the_callers_patience_and_not_the_answer() {
     let (node, mut client) = deployed().await;
     node.fake.next(Call::List, 1000, &Fault::Hang);
-    let mut request = tonic::Request::new(status(false));
-    request.set_timeout(std::time::Duration::from_millis(800));
-    let reply = client
-        .get_service_status(request)
-        .await
-        .unwrap()
-        .into_inner();
+    let reply = patiently(async |timeout| {
+        let mut request = tonic::Request::new(status(false));
+        request.set_timeout(timeout);
+        client.get_service_status(request).await
+    })
+    .await
+    .unwrap()
+    .into_inner();
     assert!(
         reply.observation_error.contains("not answered"),
         "{}",

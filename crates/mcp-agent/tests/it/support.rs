@@ -13,14 +13,14 @@ use mcp_model::Stamp;
 use mcp_proto::v1;
 use mcp_proto::v1::mcp_agent_service_client::McpAgentServiceClient;
 use mcp_registry::NewToken;
-use mcp_runtime::fake::Fake;
+use mcp_runtime::fake::{Fake, HintPolicy};
 use mcp_runtime::hints::channel;
 use tempfile::TempDir;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 pub(crate) type Client = McpAgentServiceClient<InterceptedService<Channel, Bearer>>;
 
@@ -74,6 +74,22 @@ fn patient() -> Limits {
     }
 }
 
+/// Starts a node whose agent has ended. For a moment its lock may be held yet: by a child that
+/// another test of this process starts, until that becomes another program.
+pub(crate) async fn start_again(
+    config: &AgentConfig,
+    fake: Option<&Fake>,
+) -> anyhow::Result<(Running, Fake)> {
+    let own = format!("(pid {})", std::process::id());
+    let locked = |why: &str| why.contains(&own) || why.contains("keeps its children");
+    loop {
+        match start(config.clone(), fake.cloned()).await {
+            Err(error) if locked(&format!("{error:#}")) => tokio::task::yield_now().await,
+            started => return started,
+        }
+    }
+}
+
 /// The same with front doors that have other limits.
 async fn start_limited(
     config: AgentConfig,
@@ -101,6 +117,18 @@ async fn start_limited(
 impl Node {
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
+    }
+
+    /// A node whose runtime gives no hints: what changes is seen by looking, and no look follows from
+    /// being told, when nobody expects it. The first one is over.
+    pub(crate) async fn without_hints() -> Self {
+        let node = Self::start().await;
+        node.fake.hint_policy(HintPolicy {
+            copies: 0,
+            ..HintPolicy::default()
+        });
+        node.running.controller().look().await.unwrap();
+        node
     }
 
     pub(crate) async fn start_with(adjust: impl FnOnce(&mut AgentConfig)) -> Self {
@@ -163,7 +191,8 @@ impl Node {
     /// Ends the agent and starts another on the same node; the runtime goes on.
     pub(crate) async fn restart(mut self) -> Self {
         self.running.stop().await.unwrap();
-        let (running, fake) = start(self.config.clone(), Some(self.fake)).await.unwrap();
+        let again = start_again(&self.config, Some(&self.fake)).await;
+        let (running, fake) = again.unwrap();
         self.running = running;
         self.fake = fake;
         self
@@ -288,6 +317,21 @@ pub(crate) fn sync(services: &[v1::ServiceSpec]) -> v1::SyncDesiredStateRequest 
         services: services.to_vec(),
         message: String::new(),
         force: false,
+    }
+}
+
+/// Makes a call with a deadline, and says how the agent answers it in time. What has not come by then
+/// tells how busy the machine is: it is asked again, with more time.
+pub(crate) async fn patiently<T>(
+    mut call: impl AsyncFnMut(Duration) -> Result<Response<T>, Status>,
+) -> Result<Response<T>, Status> {
+    let mut timeout = Duration::from_millis(800);
+    loop {
+        match call(timeout).await {
+            // The client's own clock was faster.
+            Err(status) if status.message() == "Timeout expired" => timeout *= 2,
+            answer => return answer,
+        }
     }
 }
 

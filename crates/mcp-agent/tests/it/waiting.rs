@@ -9,17 +9,24 @@ use mcp_runtime::Call;
 use mcp_runtime::fake::Fault;
 use tonic::{Code, Request};
 
-use crate::support::{Node, deploy, outcomes, service};
+use crate::support::{Node, deploy, outcomes, patiently, service};
 
 /// A service whose image must be pulled, which the runtime can be made to take its time for.
 fn app() -> v1::ServiceSpec {
     service("app", &[("web", "example.org/app:v1.2.3")])
 }
 
-fn impatient<T>(message: T) -> Request<T> {
+fn impatient<T>(message: T, timeout: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(Duration::from_millis(1200));
+    request.set_timeout(timeout);
     request
+}
+
+/// Waits until the runtime was asked for the image, which it takes its time for.
+async fn pulling(node: &Node) {
+    while node.fake.calls().iter().all(|call| call.call != Call::Pull) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn state(node: &Node, id: &str) -> OperationState {
@@ -51,7 +58,8 @@ async fn a_deadline_ends_the_waiting_and_not_the_operation() {
         operation_id: "slow01".to_owned(),
         ..deploy(app())
     };
-    let late = client.deploy(impatient(request.clone())).await.unwrap_err();
+    let late = patiently(async |timeout| client.deploy(impatient(request.clone(), timeout)).await);
+    let late = late.await.unwrap_err();
     assert_eq!(late.code(), Code::DeadlineExceeded);
     assert!(late.message().contains("slow01"), "{late}");
     node.fake.release();
@@ -79,10 +87,7 @@ async fn a_caller_that_leaves_ends_the_waiting_and_not_the_operation() {
     };
     let mut leaving = client.clone();
     let call = tokio::task::JoinSet::from_iter([async move { leaving.deploy(request).await }]);
-    let mut progress = node.running.controller().progress();
-    while node.fake.calls().iter().all(|call| call.call != Call::Pull) {
-        progress.changed().await.unwrap();
-    }
+    pulling(&node).await;
     drop(call);
     node.fake.release();
     until(&node, "gone01", OperationState::Succeeded).await;
@@ -103,16 +108,17 @@ async fn a_second_operation_on_a_key_is_aborted_with_the_holders_name_at_its_dea
     };
     let mut other = client.clone();
     let mut waiting = tokio::task::JoinSet::from_iter([async move { other.deploy(first).await }]);
-    let mut progress = node.running.controller().progress();
-    while node.fake.calls().iter().all(|call| call.call != Call::Pull) {
-        progress.changed().await.unwrap();
-    }
+    pulling(&node).await;
     let second = v1::RestartServiceRequest {
         name: "app".to_owned(),
         operation_id: "second".to_owned(),
         ..Default::default()
     };
-    let late = client.restart_service(impatient(second)).await.unwrap_err();
+    let late = patiently(async |timeout| {
+        let second = impatient(second.clone(), timeout);
+        client.restart_service(second).await
+    });
+    let late = late.await.unwrap_err();
     assert_eq!(late.code(), Code::Aborted, "{late}");
     assert!(
         late.message().contains("first1") && late.message().contains("alice"),

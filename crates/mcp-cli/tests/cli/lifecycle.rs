@@ -8,7 +8,7 @@ use tonic::Code;
 use crate::double::{Call, Script};
 use crate::fixtures::{component, done, service};
 use crate::snapshot;
-use crate::world::World;
+use crate::world::{ENOUGH, World};
 
 const COMMENTED: &str = "# hello, kept by hand\nname = \"hello\"\nnode = \"rift\"\n\nactive = true   # until the move\n\n[[components]]\nname  = \"hello\" # aligned\nimage = \"localhost/hello:v1.2.0\"\n\n# the end\n";
 
@@ -116,7 +116,7 @@ async fn the_file_follows_what_the_node_accepted_even_if_the_waiting_ended() {
         .await;
     let path = world.define_text("hello", COMMENTED);
     let run = world
-        .mcp(&["stop", "hello", "--timeout", "300ms"])
+        .mcp(&["stop", "hello", "--timeout", ENOUGH])
         .await
         .expect(1);
     assert!(run.stderr.contains("goes on there"), "{}", run.stderr);

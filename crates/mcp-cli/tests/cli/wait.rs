@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::deploy::deployed;
 use crate::double::{Call, Script};
 use crate::fixtures::{component, done, service};
-use crate::world::{World, finish};
+use crate::world::{ENOUGH, World, finish};
 
 #[tokio::test]
 async fn the_clients_deadline_ends_the_waiting_and_says_that_the_operation_goes_on() {
@@ -23,7 +23,7 @@ async fn the_clients_deadline_ends_the_waiting_and_says_that_the_operation_goes_
         .await;
     world.define("hello", "rift");
     let run = world
-        .mcp(&["deploy", "hello", "--timeout", "300ms"])
+        .mcp(&["deploy", "hello", "--timeout", ENOUGH])
         .await
         .expect(1);
     let id = deployed(&double).operation_id;
@@ -149,7 +149,7 @@ async fn waiting_can_be_taken_up_again_by_id_and_by_service() {
     let double = world.node("rift", script).await;
     world.define("hello", "rift");
     let run = world
-        .mcp(&["deploy", "hello", "--timeout", "300ms"])
+        .mcp(&["deploy", "hello", "--timeout", ENOUGH])
         .await
         .expect(1);
     let id = deployed(&double).operation_id;
@@ -159,7 +159,7 @@ async fn waiting_can_be_taken_up_again_by_id_and_by_service() {
         run.stderr
     );
     let run = world
-        .mcp(&["wait", "hello", "--timeout", "300ms"])
+        .mcp(&["wait", "hello", "--timeout", ENOUGH])
         .await
         .expect(1);
     assert!(

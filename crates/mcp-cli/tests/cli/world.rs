@@ -5,11 +5,16 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
 
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 use tokio::process::Command;
 
 use crate::double::{Double, Script};
+
+/// A deadline that can be waited for, and that no call misses that is answered at all.
+pub(crate) const ENOUGH: &str = "3s";
 
 /// What the binary said and how it ended.
 #[derive(Debug)]
@@ -46,6 +51,8 @@ impl Run {
 
 pub(crate) struct World {
     home: TempDir,
+    /// The ports of nodes that are down.
+    held: Mutex<Vec<TcpSocket>>,
     pub(crate) env: Vec<(&'static str, OsString)>,
 }
 
@@ -55,6 +62,7 @@ impl World {
         fs::create_dir_all(home.path().join(".config/mcp/services")).unwrap();
         Self {
             home,
+            held: Mutex::default(),
             env: Vec::new(),
         }
     }
@@ -117,14 +125,16 @@ impl World {
         ));
     }
 
-    /// Adds a node that nobody answers for: a port that was free a moment ago.
+    /// Adds a node that nobody answers for, on a port that is held, so that nobody comes to listen
+    /// there.
     pub(crate) async fn dead_node(&self, name: &str) {
         let folder = self.folder(name);
-        let gone = Double::start(&folder, &["127.0.0.1"], "unused", Script::default()).await;
-        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        assert_ne!(port, gone.port);
+        // For its certificates.
+        Double::start(&folder, &["127.0.0.1"], "unused", Script::default()).await;
+        let down = TcpSocket::new_v4().unwrap();
+        down.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = down.local_addr().unwrap().port();
+        self.held.lock().unwrap().push(down);
         self.configure(name, port, &token(name), &folder.join("ca.pem"), "");
     }
 
