@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_tree_holds_the_children_of_children() {
         let mut shell = std::process::Command::new("sh")
-            .args(["-c", "sleep 60 & wait"])
+            .args(["-c", "sleep 1000000 & wait"])
             .spawn()
             .unwrap();
         let root = shell.id();

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::support::{Bearer, Node, configure, deploy, hello, start, start_again};
+use crate::support::{Bearer, Node, configure, deploy, hello, start, start_again, within};
 
 async fn socket(node: &Node) -> Channel {
     let path = node.dir.path().join("run/agent.sock");
@@ -220,9 +220,12 @@ async fn stopping_frees_the_port_the_lock_and_the_socket_and_leaves_containers_a
             .is_err()
     );
     // A child of another test may hold it yet, until it becomes another program.
-    while tokio::net::TcpListener::bind(address).await.is_err() {
-        tokio::task::yield_now().await;
-    }
+    within("the port is free", async {
+        while tokio::net::TcpListener::bind(address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     // Closed means written: there is no log left that would have to be replayed.
     let wal = config.database.path.with_extension("db-wal");
     assert!(std::fs::metadata(wal).map_or(0, |meta| meta.len()) == 0);

@@ -24,6 +24,20 @@ use tonic::{Request, Response, Status};
 
 pub(crate) type Client = McpAgentServiceClient<InterceptedService<Channel, Bearer>>;
 
+/// Long enough for everything that happens at all.
+pub(crate) const FOREVER: Duration = Duration::from_mins(1);
+
+/// Fails a test whose guard is gone, instead of letting it hang.
+#[track_caller]
+pub(crate) fn within<T>(what: &str, waiting: impl Future<Output = T>) -> impl Future<Output = T> {
+    let what = what.to_owned();
+    async move {
+        tokio::time::timeout(FOREVER, waiting)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}"))
+    }
+}
+
 /// A node whose runtime is the fake.
 pub(crate) struct Node {
     pub(crate) fake: Fake,
@@ -82,12 +96,15 @@ pub(crate) async fn start_again(
 ) -> anyhow::Result<(Running, Fake)> {
     let own = format!("(pid {})", std::process::id());
     let locked = |why: &str| why.contains(&own) || why.contains("keeps its children");
-    loop {
-        match start(config.clone(), fake.cloned()).await {
-            Err(error) if locked(&format!("{error:#}")) => tokio::task::yield_now().await,
-            started => return started,
+    let started = async {
+        loop {
+            match start(config.clone(), fake.cloned()).await {
+                Err(error) if locked(&format!("{error:#}")) => tokio::task::yield_now().await,
+                started => return started,
+            }
         }
-    }
+    };
+    within("the lock is free", started).await
 }
 
 /// The same with front doors that have other limits.
@@ -321,15 +338,20 @@ pub(crate) fn sync(services: &[v1::ServiceSpec]) -> v1::SyncDesiredStateRequest 
 }
 
 /// Makes a call with a deadline, and says how the agent answers it in time. What has not come by then
-/// tells how busy the machine is: it is asked again, with more time.
+/// tells how busy the machine is: it is asked again, with more time, but never with so much that the
+/// agent's own patience ends first.
 pub(crate) async fn patiently<T>(
     mut call: impl AsyncFnMut(Duration) -> Result<Response<T>, Status>,
 ) -> Result<Response<T>, Status> {
     let mut timeout = Duration::from_millis(800);
+    let mut tries = 0;
     loop {
         match call(timeout).await {
             // The client's own clock was faster.
-            Err(status) if status.message() == "Timeout expired" => timeout *= 2,
+            Err(status) if status.message() == "Timeout expired" && tries < 8 => {
+                tries += 1;
+                timeout = (timeout * 2).min(Duration::from_millis(6400));
+            }
             answer => return answer,
         }
     }

@@ -12,25 +12,11 @@ use std::time::Duration;
 use mcp_agent::serve::limits::Limits;
 use mcp_proto::v1;
 
-use crate::support::Node;
-
-/// Long enough for everything that happens at all.
-const FOREVER: Duration = Duration::from_mins(1);
+use crate::support::{FOREVER, Node, within};
 
 /// Short enough to be waited for, and long enough for what is to happen before it is over: a busy
 /// machine may take tens of milliseconds for it.
 const SHORT: Duration = Duration::from_secs(1);
-
-/// Fails a test whose guard is gone, instead of letting it hang.
-#[track_caller]
-fn within<T>(what: &str, waiting: impl Future<Output = T>) -> impl Future<Output = T> {
-    let what = what.to_owned();
-    async move {
-        tokio::time::timeout(FOREVER, waiting)
-            .await
-            .unwrap_or_else(|_| panic!("never: {what}"))
-    }
-}
 
 /// A node with limits that a test can reach; everything else takes as long as it likes.
 async fn node(adjust: impl FnOnce(&mut Limits)) -> Node {
