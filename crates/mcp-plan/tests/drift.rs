@@ -151,6 +151,22 @@ fn a_container_that_was_there_is_gone_and_one_that_was_not_was_never_deployed() 
 }
 
 #[test]
+fn what_podman_calls_set_up_is_not_said_to_have_never_been_started() {
+    let record = record(DesiredState::Running, ObservedState::Stopped);
+    for (state, words) in [
+        (RuntimeState::Initialized, "it may run all the same"),
+        (RuntimeState::Created, "was never started"),
+    ] {
+        let holder = seen(container(1, 1, state, None));
+        let found = assess(&record, &holder, false, PATIENCE, at(100));
+        let Assessment::Differs { drift, .. } = found else {
+            panic!("{found:?}")
+        };
+        assert!(drift[0].cause.ends_with(words), "{}", drift[0].cause);
+    }
+}
+
+#[test]
 fn a_death_after_intent_changed_is_due_at_once() {
     let mut record = record(DesiredState::Running, ObservedState::Removed);
     record.intent_at = at(50);

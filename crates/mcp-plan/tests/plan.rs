@@ -389,6 +389,31 @@ fn what_was_killed_half_way_is_stopped_before_it_is_started() {
 }
 
 #[test]
+fn what_may_run_unknown_to_podman_is_stopped_before_it_is_moved() {
+    let world = World {
+        holder: seen(container(1, 2, RuntimeState::Initialized, None)),
+        aside: None,
+        took_down: true,
+        lives: 2,
+        stopped: None,
+    };
+    for (goal, expected) in [
+        (Goal::Stopped, vec!["stopping"]),
+        (Goal::Absent, vec!["stopping", "removing"]),
+        (
+            Goal::MadeBy(operation()),
+            vec!["stopping", "setting-aside", "starting"],
+        ),
+    ] {
+        let Decision::Act(actions) = world.decide(&goal) else {
+            panic!("nothing planned")
+        };
+        let phases: Vec<&str> = actions.iter().map(|a| a.phase().as_str()).collect();
+        assert_eq!(phases, expected, "{goal:?}");
+    }
+}
+
+#[test]
 fn what_lives_though_it_was_set_aside_is_stopped_before_it_is_removed() {
     let world = |aside| World {
         holder: seen(container(9, 2, RuntimeState::Running, Some(operation()))),
