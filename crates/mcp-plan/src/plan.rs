@@ -151,7 +151,7 @@ pub fn plan(goal: &Goal, situation: Situation<'_>) -> Decision {
         Goal::MadeBy(operation) => replace(operation, situation),
         Goal::Running => revive(situation),
         Goal::NewerThan(old) => renew(old.as_ref(), situation),
-        Goal::Stopped => stop_holder(situation),
+        Goal::Stopped => quiet(situation),
         Goal::Absent => clear(situation),
         Goal::Restored { old, running } => restore(old, *running, situation),
     };
@@ -186,10 +186,16 @@ pub fn converge(record: &ComponentRecord, observed: &Observed) -> Decision {
     )
 }
 
-/// What is being stopped does not run for long, if it runs at all.
+/// What is being stopped or removed does not run for long, if it runs at all.
 fn is_running(observed: &Observed) -> bool {
-    let is_stopping = |c: &Container| c.state == RuntimeState::Stopping;
-    observed.state() == ObservedState::Running && !observed.container().is_some_and(is_stopping)
+    let ends = |c: &Container| c.state == RuntimeState::Stopping || is_going(c);
+    observed.state() == ObservedState::Running && !observed.container().is_some_and(ends)
+}
+
+/// A podman that is killed while it removes a container leaves one that has no process any more, that
+/// can be removed and renamed, and neither stopped nor started (measured).
+fn is_going(container: &Container) -> bool {
+    container.state == RuntimeState::Removing
 }
 
 fn stop(container: &Container, spec: &ComponentSpec) -> Action {
@@ -243,7 +249,8 @@ fn may_live(observed: &Observed) -> bool {
         } => {
             let was_never_started = *condition == Some(Condition::Created);
             let was_stopped = *state == ObservedState::Stopped && condition.is_none();
-            !was_never_started && !was_stopped
+            let is_going = *condition == Some(Condition::Removing);
+            !was_never_started && !was_stopped && !is_going
         }
         _ => false,
     }
@@ -251,7 +258,7 @@ fn may_live(observed: &Observed) -> bool {
 
 fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
     let holder = situation.holder.container();
-    let made = holder.filter(|c| c.labels.operation.as_ref() == Some(operation));
+    let made = holder.filter(|c| c.labels.operation.as_ref() == Some(operation) && !is_going(c));
     if let Some(new) = made {
         // A start is not yet a container that runs: until one was seen, the old one is the way back.
         if !is_running(situation.holder) {
@@ -268,7 +275,7 @@ fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
         // then is not what there would be to go back to.
         let id = old.instance.id.clone();
         let aside_is_free = situation.aside.is_none();
-        actions.push(if aside_is_free {
+        actions.push(if aside_is_free && !is_going(old) {
             Action::SetAside(id)
         } else {
             Action::Remove(id)
@@ -282,8 +289,18 @@ fn replace(operation: &OperationId, situation: Situation<'_>) -> Vec<Action> {
 fn revive(situation: Situation<'_>) -> Vec<Action> {
     match situation.holder {
         holder if is_running(holder) => Vec::new(),
-        Observed::Present { container, .. } => start(container, situation.spec),
-        _ => pull(situation).into_iter().chain([Action::Run]).collect(),
+        Observed::Present { container, .. } if !is_going(container) => {
+            start(container, situation.spec)
+        }
+        holder => {
+            let gone = holder.container().map(|c| c.instance.id.clone());
+            let remove = gone.map(Action::Remove);
+            pull(situation)
+                .into_iter()
+                .chain(remove)
+                .chain([Action::Run])
+                .collect()
+        }
     }
 }
 
@@ -299,6 +316,15 @@ fn renew(old: Option<&Instance>, situation: Situation<'_>) -> Vec<Action> {
         }
         _ => revive(situation),
     }
+}
+
+fn quiet(situation: Situation<'_>) -> Vec<Action> {
+    let holder = situation.holder.container();
+    // Its process is gone; half of it would be shown as it was before for ever.
+    let going = holder.filter(|holder| is_going(holder));
+    let remove = going.map(|holder| Action::Remove(holder.instance.id.clone()));
+    let stop = stop_holder(situation);
+    remove.into_iter().chain(stop).collect()
 }
 
 fn stop_holder(situation: Situation<'_>) -> Vec<Action> {
@@ -324,7 +350,10 @@ fn restore(old: &Instance, running: bool, situation: Situation<'_>) -> Vec<Actio
     let mut actions = Vec::new();
     let holder = situation.holder.container();
     if let Some(old) = holder.filter(|holder| holder.instance.id == old.id) {
-        if running && !is_running(situation.holder) {
+        if is_going(old) {
+            // Nothing brings it back any more, and half of it would hold the name.
+            actions.push(Action::Remove(old.instance.id.clone()));
+        } else if running && !is_running(situation.holder) {
             actions.extend(start(old, situation.spec));
         }
         return actions;

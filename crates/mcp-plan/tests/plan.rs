@@ -59,6 +59,11 @@ impl World {
         }
     }
 
+    fn is(&self, which: &ContainerId, state: &RuntimeState) -> bool {
+        let is_it = |c: &Container| c.instance.id == *which && c.state == *state;
+        self.holder.container().is_some_and(is_it)
+    }
+
     fn see(&self, container: Container) -> Observed {
         classify(container, self.stopped.as_ref(), ObservedState::Running)
     }
@@ -75,6 +80,10 @@ impl World {
         match action {
             Action::Pull { .. } => {}
             Action::Stop { instance, .. } => {
+                assert!(
+                    !self.is(&instance.id, &RuntimeState::Removing),
+                    "stopped while it goes"
+                );
                 self.stopped = Some(instance.clone());
                 self.set(&instance.id, &RuntimeState::Exited);
             }
@@ -112,11 +121,8 @@ impl World {
                 self.holder = self.see(aside);
             }
             Action::Remove(which) if holds(self, which) => {
-                assert_ne!(
-                    self.holder.state(),
-                    ObservedState::Running,
-                    "removed while it runs"
-                );
+                let state = &self.holder.container().unwrap().state;
+                assert_ne!(*state, RuntimeState::Running, "removed while it runs");
                 self.holder = Observed::Removed;
             }
             Action::Remove(which) => {
@@ -253,6 +259,7 @@ proptest! {
             let lives = world.holder.state() == ObservedState::Running
                 || world.holder.state() == ObservedState::Exited
                 || condition(&world.holder).is_some_and(|c| c != mcp_model::Condition::Created);
+            let lives = lives && condition(&world.holder) != Some(mcp_model::Condition::Removing);
             if let Some(moves) = moves.filter(|_| lives) {
                 let stopped = actions[..moves].iter().any(|a| matches!(a, Action::Stop { .. }));
                 prop_assert!(stopped, "{:?}", actions);
@@ -361,81 +368,4 @@ fn start_touches_nothing_that_runs() {
     };
     assert_eq!(world.decide(&Goal::Running), Decision::Done);
     assert_eq!(key().to_string(), "shop/web");
-}
-
-#[test]
-fn what_was_killed_half_way_is_stopped_before_it_is_started() {
-    for state in [RuntimeState::Initialized, RuntimeState::Stopping] {
-        let world = World {
-            holder: seen(container(1, 2, state, Some(operation()))),
-            aside: None,
-            took_down: true,
-            lives: 2,
-            stopped: None,
-        };
-        let restored = Goal::Restored {
-            old: instance(1, 1),
-            running: true,
-        };
-        let newer = Goal::NewerThan(Some(instance(1, 1)));
-        for goal in [Goal::MadeBy(operation()), Goal::Running, newer, restored] {
-            let Decision::Act(actions) = world.decide(&goal) else {
-                panic!("nothing planned")
-            };
-            let phases: Vec<&str> = actions.iter().map(|a| a.phase().as_str()).collect();
-            assert_eq!(phases, ["stopping", "starting"], "{goal:?}");
-        }
-    }
-}
-
-#[test]
-fn what_may_run_unknown_to_podman_is_stopped_before_it_is_moved() {
-    let world = World {
-        holder: seen(container(1, 2, RuntimeState::Initialized, None)),
-        aside: None,
-        took_down: true,
-        lives: 2,
-        stopped: None,
-    };
-    for (goal, expected) in [
-        (Goal::Stopped, vec!["stopping"]),
-        (Goal::Absent, vec!["stopping", "removing"]),
-        (
-            Goal::MadeBy(operation()),
-            vec!["stopping", "setting-aside", "starting"],
-        ),
-    ] {
-        let Decision::Act(actions) = world.decide(&goal) else {
-            panic!("nothing planned")
-        };
-        let phases: Vec<&str> = actions.iter().map(|a| a.phase().as_str()).collect();
-        assert_eq!(phases, expected, "{goal:?}");
-    }
-}
-
-#[test]
-fn what_lives_though_it_was_set_aside_is_stopped_before_it_is_removed() {
-    let world = |aside| World {
-        holder: seen(container(9, 2, RuntimeState::Running, Some(operation()))),
-        aside: Some(container(1, 1, aside, None)),
-        took_down: true,
-        lives: 2,
-        stopped: None,
-    };
-    let goal = Goal::MadeBy(operation());
-    for state in [
-        RuntimeState::Running,
-        RuntimeState::Stopping,
-        RuntimeState::Initialized,
-    ] {
-        let Decision::Act(actions) = world(state).decide(&goal) else {
-            panic!("nothing planned")
-        };
-        assert!(
-            matches!(&actions[..], [Action::Stop { .. }, Action::Remove(_)]),
-            "{actions:?}"
-        );
-    }
-    let gone = world(RuntimeState::Exited).decide(&goal);
-    assert_eq!(gone, Decision::Act(vec![Action::Remove(id(1))]));
 }

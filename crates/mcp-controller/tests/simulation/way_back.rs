@@ -338,6 +338,51 @@ async fn nothing_that_is_stopping_is_removed_before_it_has_stopped() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_removal_left_is_removed_and_the_way_goes_on() {
+    for (back, name) in [(true, "shop-web"), (false, "shop-web"), (false, "aside")] {
+        let mut sim = stage().await;
+        sim.fake.latency(Call::Remove, Duration::from_millis(10));
+        let undeploy = Request::Undeploy {
+            service: "shop".parse().unwrap(),
+            only: None,
+        };
+        let id = match (back, name) {
+            (true, _) => ask_deploy(&mut sim, "v3").await,
+            (_, "aside") => ask_deploy(&mut sim, "v2").await,
+            _ => sim.ask(undeploy).await,
+        };
+        until_called(&sim, Call::Remove).await;
+        sim.kill_agent().await;
+        let left = names(&sim).into_iter().find(|n| {
+            let is_aside = n != "shop-web";
+            is_aside == (name == "aside")
+        });
+        assert!(sim.fake.half_remove(&left.unwrap()), "{back} {name}");
+        sim.start_agent();
+        let resumed = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
+        let resumed = resumed.unwrap_or_else(|_| panic!("{back} {name}: {:?}", sim.operation(&id)));
+        if back {
+            assert!(
+                error(&sim, &id).ends_with("the old container was put back"),
+                "{resumed:?}"
+            );
+        } else {
+            assert_eq!(
+                resumed.state,
+                OperationState::Succeeded,
+                "{name}: {resumed:?}"
+            );
+        }
+        let remain: &[&str] = if back || name == "aside" {
+            &["shop-web"]
+        } else {
+            &[]
+        };
+        assert_eq!(names(&sim), remain, "{back} {name}");
+    }
+}
+
 async fn until_called(sim: &Sim, call: Call) {
     while !sim.fake.mutations().iter().any(|made| made.call == call) {
         pass(Duration::from_millis(1)).await;

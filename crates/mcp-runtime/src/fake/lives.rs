@@ -67,7 +67,7 @@ impl World {
                 let words = "cannot start an already running container";
                 Err(failed(Call::Start, id.short(), words))
             }
-            RuntimeState::Stopping => {
+            RuntimeState::Stopping | RuntimeState::Removing => {
                 let words = "container must be in Created or Stopped state to be started";
                 Err(failed(Call::Start, id.short(), words))
             }
@@ -90,6 +90,10 @@ impl World {
     pub(super) fn ask_to_stop(&mut self, id: &ContainerId) -> Result<bool, RuntimeError> {
         let entry = self.entries.get_mut(id);
         let entry = entry.ok_or_else(|| not_found(Call::Stop, id))?;
+        if entry.container.state == RuntimeState::Removing {
+            let words = "container is running or paused, refusing to clean up";
+            return Err(failed(Call::Stop, id.short(), words));
+        }
         // Whatever its state is called: what was killed half way may have left another one.
         if entry.container.instance.pid.is_none() {
             return Ok(false);
