@@ -17,6 +17,7 @@ mod refused;
 mod simulation;
 mod status;
 mod support;
+mod survivors;
 mod transport;
 mod waiting;
 mod watch;
