@@ -6,8 +6,11 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use crate::wait::PATIENCE;
+/// How long an answer may take. Whoever asks again and again is not held up for ever by one that
+/// never comes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where ports are looked for: below those that the kernel gives to whoever asks for any, or connects.
 /// One of those could be taken again between being found and being used.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// How long anything may take before a test is given up. Far beyond what a slow and busy machine
 /// needs: it tells "never" from "later", and nothing about speed.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// Time between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
