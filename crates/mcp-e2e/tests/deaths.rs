@@ -102,8 +102,11 @@ fn every_kind_of_death_is_said_in_plain_words_and_harms_no_terminal() {
     for (index, (name, cause, _)) in DEATHS.iter().enumerate() {
         stage.die(index, name, cause);
     }
-    stage.alerts.wait_for(DEATHS.len());
-    let alerts = stage.alerts.received();
+    let alerts = until("each death is told", || {
+        let alerts = stage.alerts.about_components();
+        let told = |name: &&str| alerts.iter().any(|alert| alert["MCP_COMPONENT"] == **name);
+        names.iter().all(told).then_some(alerts)
+    });
     // A message may be out a moment before what it tells of is shown.
     let causes = until("status shows all of them", || {
         Some(stage.causes()).filter(|causes| causes.len() == DEATHS.len())
