@@ -167,14 +167,23 @@ impl<'a> Section<'a> {
         key: &'static str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        self.parse_with(key, |text, _| {
+        self.placed_duration(key, range).map(|(time, _)| time)
+    }
+
+    /// Like [`duration`](Self::duration), with where it is.
+    pub(crate) fn placed_duration(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<(Duration, At)> {
+        self.parse_with(key, |text, at| {
             let time = humantime::parse_duration(text).map_err(|_| {
                 format!(
                     "{text:?} is not a duration: write a number and ms, s, m, h or d, as in \"60s\""
                 )
             })?;
             if range.contains(&time) {
-                return Ok(time);
+                return Ok((time, at.clone()));
             }
             let show = humantime::format_duration;
             Err(format!(

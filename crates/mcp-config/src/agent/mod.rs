@@ -160,7 +160,7 @@ pub struct Reconcile {
     pub auto: bool,
     /// How long to wait after the first attempt; doubled after each further one.
     pub initial: Duration,
-    /// Longest wait between two attempts.
+    /// Longest wait between two attempts; no less than `initial`.
     pub max: Duration,
     /// How many attempts `window` holds before the agent gives up.
     pub budget: u32,

@@ -187,11 +187,22 @@ fn reconcile(section: &Section<'_>) -> Reconcile {
     let initial = section
         .duration("initial", MOMENT..=DAY)
         .unwrap_or(or.initial);
-    let max = section.duration("max", MOMENT..=DAY);
+    let max = section.placed_duration("max", MOMENT..=DAY);
+    if let Some((max, at)) = &max
+        && *max < initial
+    {
+        let show = humantime::format_duration;
+        let (max, initial) = (show(*max), show(initial));
+        section.refuse(
+            "max",
+            at,
+            format_args!("{max} is less than initial, which is {initial}"),
+        );
+    }
     Reconcile {
         auto: section.boolean("auto").unwrap_or(or.auto),
         initial,
-        max: max.unwrap_or(or.max.max(initial)),
+        max: max.map_or(or.max.max(initial), |(max, _)| max),
         budget: section.number("budget", 1..=1_000).unwrap_or(or.budget),
         window: section
             .duration("window", SECOND..=MONTH)

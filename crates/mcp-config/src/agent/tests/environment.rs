@@ -66,6 +66,11 @@ fn a_bad_override_is_told_by_the_name_of_its_variable() {
             "[server] grpc_addr: 0.0.0.0:1 listens on all",
         ),
         (
+            "MCP_AGENT_RECONCILE_MAX",
+            "999ms",
+            "[reconcile] max: 999ms is less than initial, which is 1s",
+        ),
+        (
             "MCP_AGENT_AGENT_RUN_DIR",
             "",
             "[agent] run_dir: must not be empty",

@@ -317,6 +317,11 @@ const BAD_VALUES: &[(&str, &str, &str)] = &[
     ("reconcile.auto", "\"yes\"", "must be true or false"),
     ("reconcile.initial", "\"99ms\"", "is out of range"),
     ("reconcile.max", "\"25h\"", "is out of range"),
+    (
+        "reconcile.max",
+        "\"4999ms\"",
+        "4s 999ms is less than initial, which is 5s",
+    ),
     ("reconcile.budget", "0", "must be from 1 to 1000"),
     ("reconcile.window", "\"0s\"", "is out of range"),
     (

@@ -120,11 +120,11 @@ prop_compose! {
 prop_compose! {
     fn reconcile()(
         auto in any::<bool>(),
-        (initial, max) in (time(100, 86_400_000), time(100, 86_400_000)),
+        (one, other) in (time(100, 86_400_000), time(100, 86_400_000)),
         budget in 1u32..=1000,
         window in time(1000, 1_000_000_000),
     ) -> Reconcile {
-        Reconcile { auto, initial, max, budget, window }
+        Reconcile { auto, initial: one.min(other), max: one.max(other), budget, window }
     }
 }
 
