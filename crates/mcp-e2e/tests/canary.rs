@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use mcp_e2e::{Agent, AgentOptions, Alerts, Component, Reply, Workstation, definition, until};
 use mcp_identity::double::{Behaviour, IdentityService};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "canary-password-7c1f9e";
@@ -280,4 +281,39 @@ fn a_password_and_its_token_are_nowhere_but_in_their_files() {
     service.revoke(&new);
     search.mcp(&["list"]).refused(1);
     search.files();
+}
+
+/// The limit on core files that a process has, soft and hard, as the kernel writes it.
+fn core_limit(pid: &str) -> Vec<String> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max core file size"));
+    let words = line.expect("every kernel has the line").split_whitespace();
+    words.take(2).map(str::to_owned).collect()
+}
+
+#[test]
+fn an_agent_leaves_no_core_file_and_its_containers_have_the_limit_it_was_started_with() {
+    let hard = getrlimit(Resource::Core).maximum;
+    assert_ne!(hard, Some(0), "the test needs a limit that can be lowered");
+    let given = Rlimit {
+        current: Some(4096),
+        maximum: hard,
+    };
+    setrlimit(Resource::Core, given).expect("a soft limit within the hard one");
+    let agent = Agent::running("rift", AgentOptions::default());
+    let workstation = Workstation::of(&[&agent]);
+    let web = Component::new("web", "localhost/hello:v1").line("network = \"none\"");
+    workstation.define("hello", &definition("hello", "rift", &[web]));
+    workstation.mcp(&["deploy", "hello"]).ok();
+
+    let own = core_limit("self");
+    assert_eq!(core_limit(&agent.pid().to_string()), ["0", &own[1]]);
+    for made in ["run", "started again"] {
+        let pid = agent.podman().inspect("hello-web").expect("it is deployed")["State"]["Pid"]
+            .to_string();
+        assert_eq!(core_limit(&pid), own, "{made}");
+        workstation.mcp(&["restart", "hello"]).ok();
+    }
 }

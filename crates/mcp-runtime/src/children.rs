@@ -25,6 +25,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::argv::Command;
+use crate::core_limit::CoreLimit;
 use crate::fd::wait_on;
 
 /// Why a child could not be recorded or ended.
@@ -81,7 +82,10 @@ pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// The folder of records, held by one agent as long as this or a clone of it lives.
 #[derive(Clone)]
-pub struct Children(Arc<Folder>);
+pub struct Children {
+    folder: Arc<Folder>,
+    core: Option<CoreLimit>,
+}
 
 struct Folder {
     path: PathBuf,
@@ -130,20 +134,37 @@ impl Children {
             Err(errno) => return Err(failed(errno.into())),
         }
         let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(failed)?;
-        Ok(Self(Arc::new(Folder {
+        let folder = Folder {
             path,
             _lock: lock,
             boot: boot.trim().to_owned(),
             left: Mutex::default(),
             #[cfg(feature = "failpoints")]
             probe: Mutex::default(),
-        })))
+        };
+        Ok(Self {
+            folder: Arc::new(folder),
+            core: None,
+        })
+    }
+
+    /// Gives children back the limit on core files that the agent had before it lowered its own.
+    #[must_use]
+    pub fn with_core_limit(self, limit: CoreLimit) -> Self {
+        Self {
+            core: Some(limit),
+            ..self
+        }
     }
 
     /// Has `probe` told of each point that a child passes from now on.
     #[cfg(feature = "failpoints")]
     pub fn probe(&self, probe: Probe) {
-        let mut place = self.0.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut place = self
+            .folder
+            .probe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *place = Some(probe);
     }
 
@@ -152,11 +173,11 @@ impl Children {
     /// or of another boot, is only removed.
     pub async fn end_survivors(&self, patience: Duration) -> Result<usize, ChildrenError> {
         let failed = |source| ChildrenError::Folder {
-            path: self.0.path.clone(),
+            path: self.folder.path.clone(),
             source,
         };
         let mut ended = 0;
-        for entry in fs::read_dir(&self.0.path).map_err(failed)? {
+        for entry in fs::read_dir(&self.folder.path).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
             if let Some(survivor) = self.read(&path).filter(|process| process.is_there()) {
                 let pid = survivor.pid.as_raw_nonzero().get();
@@ -179,21 +200,29 @@ impl Children {
         let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
         let started = words.next()?.parse().ok()?;
         // No child of ours is the first process, and a signal to its group goes to everybody.
-        let is_ours = !pid.is_init() && words.next()? == self.0.boot;
+        let is_ours = !pid.is_init() && words.next()? == self.folder.boot;
         is_ours.then_some(Process { pid, started })
     }
 
-    /// Records a child that waits behind its gate.
-    pub(crate) fn record(&self, pid: Pid) -> Result<Record, ChildrenError> {
+    /// Records a child that waits behind its gate, with the limit that it is to have beyond it.
+    pub(crate) fn admit(&self, pid: Pid) -> io::Result<Record> {
+        if let Some(limit) = self.core {
+            limit.give_back(pid)?;
+        }
+        self.record(pid).map_err(io::Error::other)
+    }
+
+    /// Writes the record of a child.
+    fn record(&self, pid: Pid) -> Result<Record, ChildrenError> {
         self.pass("after:child.spawn");
         self.forget_the_dead();
-        let path = self.0.path.join(pid.as_raw_nonzero().to_string());
+        let path = self.folder.path.join(pid.as_raw_nonzero().to_string());
         let failed = |source| ChildrenError::Record {
             path: path.clone(),
             source,
         };
         let started = stat(pid).map_err(failed)?.started;
-        let line = format!("{} {started} {}\n", pid.as_raw_nonzero(), self.0.boot);
+        let line = format!("{} {started} {}\n", pid.as_raw_nonzero(), self.folder.boot);
         // No sync: what a crash of the machine would lose, it ends, too.
         fs::write(&path, line).map_err(failed)?;
         self.pass("after:child.record");
@@ -206,7 +235,11 @@ impl Children {
 
     /// Removes the records of killed children that have gone meanwhile.
     fn forget_the_dead(&self) {
-        let mut left = self.0.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self
+            .folder
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         left.retain(|process| {
             let stays = process.lives();
             if !stays {
@@ -218,14 +251,18 @@ impl Children {
 
     fn remove(&self, process: Process) {
         let name = process.pid.as_raw_nonzero().to_string();
-        if let Err(error) = fs::remove_file(self.0.path.join(name)) {
+        if let Err(error) = fs::remove_file(self.folder.path.join(name)) {
             tracing::warn!(pid = %process.pid.as_raw_nonzero(), %error, "cannot remove the record of a child");
         }
     }
 
     #[cfg(feature = "failpoints")]
     pub(crate) fn pass(&self, point: &'static str) {
-        let probe = self.0.probe.lock().unwrap_or_else(PoisonError::into_inner);
+        let probe = self
+            .folder
+            .probe
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(probe) = probe.as_ref() {
             probe(point);
         }
@@ -238,7 +275,7 @@ impl Children {
 
 impl std::fmt::Debug for Children {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Children").field(&self.0.path).finish()
+        f.debug_tuple("Children").field(&self.folder.path).finish()
     }
 }
 
@@ -262,7 +299,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         if !self.reaped {
             // It is about to end, but not known to have: its record stays until it has.
-            let left = &self.children.0.left;
+            let left = &self.children.folder.left;
             let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
             left.push(self.process);
         }

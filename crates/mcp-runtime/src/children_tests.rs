@@ -41,7 +41,7 @@ impl Stage {
     }
 
     fn records(&self) -> Vec<String> {
-        let entries = fs::read_dir(&self.children.0.path).unwrap();
+        let entries = fs::read_dir(&self.children.folder.path).unwrap();
         entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
@@ -74,7 +74,7 @@ impl Stage {
 
     fn write(&self, process: Process, boot: &str) {
         let (pid, started) = (process.pid.as_raw_nonzero(), process.started);
-        let path = self.children.0.path.join(pid.to_string());
+        let path = self.children.folder.path.join(pid.to_string());
         fs::write(path, format!("{pid} {started} {boot}\n")).unwrap();
     }
 
@@ -96,7 +96,7 @@ async fn a_child_is_on_record_when_it_acts_and_no_more_once_it_has_ended() {
     let said = stage.run("cat children/$$; cut -d' ' -f22 /proc/$$/stat", AGES);
     let said = said.await.unwrap();
     let (record, started) = said.split_once('\n').unwrap();
-    let boot = &stage.children.0.boot;
+    let boot = &stage.children.folder.boot;
     assert!(
         record.ends_with(&format!(" {} {boot}", started.trim())),
         "{said}"
@@ -107,7 +107,7 @@ async fn a_child_is_on_record_when_it_acts_and_no_more_once_it_has_ended() {
 #[tokio::test]
 async fn a_child_that_cannot_be_recorded_never_acts() {
     let stage = stage();
-    fs::remove_dir(&stage.children.0.path).unwrap();
+    fs::remove_dir(&stage.children.folder.path).unwrap();
     let error = stage.run("touch acted", AGES).await.unwrap_err();
     assert!(matches!(error, ProcessError::Spawn(_)), "{error:?}");
     assert!(!stage.dir.path().join("acted").exists());
@@ -172,7 +172,7 @@ async fn a_survivor_is_ended_with_its_whole_group_before_anything_goes_on() {
     let stage = stage();
     let (survivor, child) = stage.orphan();
     assert!(!stage.is_free());
-    stage.write(survivor, &stage.children.0.boot);
+    stage.write(survivor, &stage.children.folder.boot);
     assert_eq!(stage.children.end_survivors(AGES).await.unwrap(), 1);
     assert!(stage.is_free(), "somebody of the group lives");
     assert!(stage.records().is_empty());
@@ -183,7 +183,7 @@ async fn a_survivor_is_ended_with_its_whole_group_before_anything_goes_on() {
 async fn a_record_of_another_process_with_its_pid_kills_nothing() {
     let stage = stage();
     let (stranger, child) = stage.orphan();
-    let boot = stage.children.0.boot.clone();
+    let boot = stage.children.folder.boot.clone();
     let another = Process {
         started: stranger.started - 1,
         ..stranger
@@ -192,7 +192,7 @@ async fn a_record_of_another_process_with_its_pid_kills_nothing() {
     assert_eq!(stage.children.end_survivors(AGES).await.unwrap(), 0);
     stage.write(stranger, "00000000-0000-0000-0000-000000000000");
     assert_eq!(stage.children.end_survivors(AGES).await.unwrap(), 0);
-    let cut_short = stage.children.0.path.join("1");
+    let cut_short = stage.children.folder.path.join("1");
     fs::write(cut_short, format!("{}", stranger.pid.as_raw_nonzero())).unwrap();
     assert_eq!(stage.children.end_survivors(AGES).await.unwrap(), 0);
     assert!(!stage.is_free(), "a stranger was killed");
@@ -206,14 +206,17 @@ fn a_record_of_the_first_process_is_no_record_of_a_child() {
     let stage = stage();
     let pid = Pid::INIT;
     let started = stat(pid).unwrap().started;
-    stage.write(Process { pid, started }, &stage.children.0.boot);
-    assert_eq!(stage.children.read(&stage.children.0.path.join("1")), None);
+    stage.write(Process { pid, started }, &stage.children.folder.boot);
+    assert_eq!(
+        stage.children.read(&stage.children.folder.path.join("1")),
+        None
+    );
 }
 
 #[test]
 fn two_agents_never_keep_their_children_in_one_folder() {
     let stage = stage();
-    let again = Children::open(&stage.children.0.path);
+    let again = Children::open(&stage.children.folder.path);
     assert!(matches!(again, Err(ChildrenError::Held { .. })));
 }
 

@@ -15,6 +15,7 @@
 pub mod argv;
 mod batch;
 pub mod children;
+mod core_limit;
 pub mod error;
 pub mod fake;
 mod fd;
@@ -29,6 +30,7 @@ mod words;
 
 pub use argv::{Command, PodmanArgs};
 pub use children::{Children, ChildrenError};
+pub use core_limit::CoreLimit;
 pub use error::{Call, RuntimeError};
 pub use mount::{MountPolicy, MountRefused};
 pub use podman::{Deadlines, Podman, Settings};

@@ -150,7 +150,7 @@ impl Spawned {
         let gone = || io::Error::other("it ended before it began");
         let pid = self.group.ok_or_else(gone)?;
         let mut gate = self.child.stdin.take().ok_or_else(gone)?;
-        self.record = Some(children.record(pid).map_err(io::Error::other)?);
+        self.record = Some(children.admit(pid)?);
         gate.write_all(b"\n").await?;
         children.pass("after:child.release");
         Ok(())

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use mcp_runtime::CoreLimit;
 
 /// The agent of one node: runs its containers, watches them, says when they drift.
 #[derive(Debug, Parser)]
@@ -55,18 +56,23 @@ impl ConfigFile {
 
 /// Runs one command line. Exit codes: 0 fine, 1 failed, 2 usage.
 pub fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
-        Command::Server(config) => server::run(&config),
-        Command::Init(arguments) => init::run(&arguments),
-        Command::Token(command) => token::run(&command),
-        Command::CheckConfig(config) => check::run(&config),
-    };
-    match outcome {
+    match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             out::failure(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    // Each of them holds tokens or keys in its memory.
+    let core = CoreLimit::lower().context("cannot do without core files")?;
+    match command {
+        Command::Server(config) => server::run(&config, core),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Token(command) => token::run(&command),
+        Command::CheckConfig(config) => check::run(&config),
     }
 }
 

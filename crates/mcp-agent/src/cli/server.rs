@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 use mcp_config::agent::AgentConfig;
+use mcp_runtime::CoreLimit;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, info};
@@ -12,7 +13,7 @@ use crate::node::{Opened, Running};
 /// Enough: the work is podman's and `SQLite`'s, and every thread has a stack.
 const WORKERS: usize = 2;
 
-pub(super) fn run(file: &ConfigFile) -> anyhow::Result<()> {
+pub(super) fn run(file: &ConfigFile, core: CoreLimit) -> anyhow::Result<()> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow!("another provider of cryptography is installed"))?;
@@ -24,13 +25,13 @@ pub(super) fn run(file: &ConfigFile) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the threads")?
-        .block_on(serve(config))
+        .block_on(serve(config, core))
 }
 
-async fn serve(config: AgentConfig) -> anyhow::Result<()> {
+async fn serve(config: AgentConfig, core: CoreLimit) -> anyhow::Result<()> {
     // Before anything can be left behind by a signal.
     let mut signals = Signals::install()?;
-    let opened = Opened::open(config).await?;
+    let opened = Opened::open(config).await?.with_core_limit(core);
     let world = opened.podman().await;
     let mut node = opened.start(world).await?;
     tell(&[NotifyState::Ready]);

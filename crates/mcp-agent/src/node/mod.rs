@@ -21,7 +21,7 @@ use anyhow::Context as _;
 use mcp_config::agent::AgentConfig;
 use mcp_controller::port::Clock;
 use mcp_registry::{Options, Registry};
-use mcp_runtime::Children;
+use mcp_runtime::{Children, CoreLimit};
 use tracing::{info, warn};
 
 pub use callers::identity_service;
@@ -109,6 +109,13 @@ impl Opened {
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    /// With the limit on core files that children are to have: the agent has lowered its own.
+    #[must_use]
+    pub fn with_core_limit(mut self, limit: CoreLimit) -> Self {
+        self.parts.children = self.parts.children.with_core_limit(limit);
+        self
     }
 
     /// The configured runtime as this agent's world.
