@@ -5,9 +5,10 @@ mod lines;
 use std::io::IsTerminal as _;
 
 use mcp_config::agent::{Log, LogFormat, LogLevel};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{Directive, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::SubscriberBuilder;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::gate::AUDIT_TARGET;
 
@@ -19,15 +20,18 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     let styled = human && colour;
     let builder = SubscriberBuilder::default()
         .with_writer(move || lines::Lines::new(std::io::stderr(), styled))
-        .with_env_filter(filter(log.level));
+        .with_max_level(LevelFilter::TRACE);
+    let filter = filter(log.level);
     let started = if human {
-        builder.with_ansi(styled).try_init()
+        builder.with_ansi(styled).finish().with(filter).try_init()
     } else {
         builder
             .json()
             .flatten_event(true)
             .with_current_span(false)
             .with_span_list(false)
+            .finish()
+            .with(filter)
             .try_init()
     };
     started.map_err(|source| anyhow::anyhow!("cannot start the log: {source}"))
@@ -42,7 +46,7 @@ fn is_human(format: LogFormat) -> bool {
 }
 
 /// The configured level, and the audit log whatever that level is (S42).
-fn filter(level: LogLevel) -> EnvFilter {
+fn filter(level: LogLevel) -> Targets {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -50,33 +54,15 @@ fn filter(level: LogLevel) -> EnvFilter {
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
     };
-    let audit: Directive = format!("{AUDIT_TARGET}=info")
-        .parse()
-        .expect("a target and a level make a directive");
     // What the HTTP stack says below `info` is about bytes, not about MCP.
-    [
-        "h2=info",
-        "hyper=info",
-        "hyper_util=info",
-        "rustls=info",
-        "tower=info",
-    ]
-    .into_iter()
-    .filter_map(|quiet| quiet.parse::<Directive>().ok())
-    .filter(|_| level > LevelFilter::INFO)
-    // Its messages are sentences of its own, with places in its sources; an opened registry is
-    // told by us.
-    .chain(
-        "refinery_core=warn"
-            .parse::<Directive>()
-            .ok()
-            .filter(|_| level > LevelFilter::WARN),
-    )
-    .fold(
-        EnvFilter::default().add_directive(level.into()),
-        EnvFilter::add_directive,
-    )
-    .add_directive(audit)
+    let http = ["h2", "hyper", "hyper_util", "rustls", "tower"];
+    Targets::new()
+        .with_default(level)
+        .with_targets(http.map(|target| (target, level.min(LevelFilter::INFO))))
+        // Its messages are sentences of its own, with places in its sources; an opened registry is
+        // told by us.
+        .with_target("refinery_core", level.min(LevelFilter::WARN))
+        .with_target(AUDIT_TARGET, LevelFilter::INFO)
 }
 
 #[cfg(test)]
@@ -111,9 +97,10 @@ mod tests {
             let written = Written::default();
             let writer = written.clone();
             let subscriber = SubscriberBuilder::default()
-                .with_env_filter(filter(level))
+                .with_max_level(LevelFilter::TRACE)
                 .with_writer(move || writer.clone())
-                .finish();
+                .finish()
+                .with(filter(level));
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(target: AUDIT_TARGET, "who did what");
                 tracing::trace!("noise");

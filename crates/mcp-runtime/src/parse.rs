@@ -31,8 +31,11 @@ pub enum ParseError {
 
 /// Reads what `podman ps --format=json` printed.
 pub fn listing(json: &[u8]) -> Result<Vec<Container>, ParseError> {
-    let rows: Vec<Row> = read(json)?;
-    Ok(rows.into_iter().map(Row::into_container).collect())
+    let rows: Vec<Listed> = read(json)?;
+    Ok(rows
+        .into_iter()
+        .map(|Listed(container)| container)
+        .collect())
 }
 
 /// Reads what `podman container inspect` printed.
@@ -167,6 +170,18 @@ impl Row {
             memory_limit: None,
             labels: labels(self.labels.as_ref()),
         }
+    }
+}
+
+/// One entry as what is made of it. Each becomes that while the answer is read, so that the labels,
+/// times and commands of a thousand containers are not held all at once.
+#[derive(Deserialize)]
+#[serde(from = "Row")]
+struct Listed(Container);
+
+impl From<Row> for Listed {
+    fn from(row: Row) -> Self {
+        Self(row.into_container())
     }
 }
 

@@ -22,21 +22,28 @@ pub use journal::{Journal, Writer};
 pub use reader::Reader;
 pub use ring::{Cursor, Limits};
 
+use mcp_model::ServiceName;
+
 /// What one message says.
 pub(crate) use mcp_proto::v1::watch_response::Change;
 
 /// A change, and whom it concerns: without a service, everybody.
 #[derive(Debug, Clone, PartialEq)]
 struct Told {
-    service: Option<mcp_model::ServiceName>,
+    service: Option<ServiceName>,
     change: Change,
 }
 
 impl Told {
-    fn concerns(&self, service: Option<&mcp_model::ServiceName>) -> bool {
-        match (service, &self.service) {
-            (Some(wanted), Some(of)) => wanted == of,
-            _ => true,
-        }
+    fn concerns(&self, service: Option<&ServiceName>) -> bool {
+        concerns(self.service.as_ref(), service)
+    }
+}
+
+/// Whether what is told of one service, or of everything, concerns who follows one, or everything.
+fn concerns(of: Option<&ServiceName>, wanted: Option<&ServiceName>) -> bool {
+    match (wanted, of) {
+        (Some(wanted), Some(of)) => wanted == of,
+        _ => true,
     }
 }

@@ -132,13 +132,10 @@ impl Reader {
                     Step::Say(Box::new(Change::Complete(true)), Some(*at))
                 }
                 Ok(None) => Step::Wait,
-                Ok(Some((next, told))) => {
+                Ok(Some((next, entry))) => {
                     *at = next;
-                    if told.concerns(service) {
-                        Step::Say(
-                            Box::new(told.change.clone()),
-                            (!*catching_up).then_some(next),
-                        )
+                    if entry.concerns(service) {
+                        Step::Say(Box::new(entry.change()), (!*catching_up).then_some(next))
                     } else {
                         Step::On
                     }

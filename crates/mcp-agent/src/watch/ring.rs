@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
+use mcp_model::ServiceName;
 use mcp_proto::v1::WatchResponse;
 use prost::Message as _;
 
-use super::Told;
+use super::{Change, Told, concerns};
 
 /// A place in the order of changes. It belongs to one life of the agent: the upper half is drawn
 /// anew at every start, the lower half counts.
@@ -44,7 +45,7 @@ impl Cursor {
 pub struct Limits {
     /// At most so many changes.
     pub changes: usize,
-    /// Of at most so many bytes together, as they would be sent.
+    /// Of at most so many bytes together, as they are sent.
     pub bytes: usize,
 }
 
@@ -62,12 +63,43 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gone;
 
+/// A change as it is remembered: as it is sent. So it takes the memory that is counted, and not what
+/// its parts have reserved, which is many times as much.
+#[derive(Debug)]
+pub(super) struct Entry {
+    service: Option<ServiceName>,
+    message: Box<[u8]>,
+}
+
+impl Entry {
+    fn of(told: Told) -> Self {
+        let message = WatchResponse {
+            cursor: 0,
+            change: Some(told.change),
+        };
+        Self {
+            service: told.service,
+            message: message.encode_to_vec().into_boxed_slice(),
+        }
+    }
+
+    pub(super) fn concerns(&self, service: Option<&ServiceName>) -> bool {
+        concerns(self.service.as_ref(), service)
+    }
+
+    pub(super) fn change(&self) -> Change {
+        let message = WatchResponse::decode(&*self.message);
+        let change = message.ok().and_then(|message| message.change);
+        change.expect("it was encoded here")
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Ring {
     limits: Limits,
     /// The place after the newest entry.
     head: Cursor,
-    entries: VecDeque<(Told, usize)>,
+    entries: VecDeque<Entry>,
     bytes: usize,
 }
 
@@ -87,29 +119,24 @@ impl Ring {
     }
 
     pub(super) fn push(&mut self, told: Told) {
-        let message = WatchResponse {
-            cursor: 0,
-            change: Some(told.change),
-        };
-        let size = message.encoded_len();
+        let entry = Entry::of(told);
         if self.head.count == u32::MAX {
             // Counting begins again as another life, so that no place ever has two meanings.
             *self = Self::new(self.limits);
         }
         self.head.count += 1;
-        self.bytes += size;
-        let told = message.change.map(|change| Told { change, ..told });
-        self.entries.extend(told.map(|told| (told, size)));
+        self.bytes += entry.message.len();
+        self.entries.push_back(entry);
         while self.entries.len() > self.limits.changes || self.bytes > self.limits.bytes {
-            let Some((_, size)) = self.entries.pop_front() else {
+            let Some(oldest) = self.entries.pop_front() else {
                 break;
             };
-            self.bytes -= size;
+            self.bytes -= oldest.message.len();
         }
     }
 
     /// The change that follows `place`, and the place after it; `None` where nothing does yet.
-    pub(super) fn after(&self, place: Cursor) -> Result<Option<(Cursor, &Told)>, Gone> {
+    pub(super) fn after(&self, place: Cursor) -> Result<Option<(Cursor, &Entry)>, Gone> {
         if place.epoch != self.head.epoch {
             return Err(Gone);
         }
@@ -119,18 +146,17 @@ impl Ring {
         }
         let behind = usize::try_from(behind).map_err(|_| Gone)?;
         let index = self.entries.len().checked_sub(behind).ok_or(Gone)?;
-        let (told, _) = self.entries.get(index).ok_or(Gone)?;
+        let entry = self.entries.get(index).ok_or(Gone)?;
         let next = Cursor {
             count: place.count + 1,
             ..place
         };
-        Ok(Some((next, told)))
+        Ok(Some((next, entry)))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Change;
     use super::*;
 
     fn told(text: &str) -> Told {
@@ -150,11 +176,11 @@ mod tests {
     /// Everything that follows a place.
     fn read(ring: &Ring, mut place: Cursor) -> Result<Vec<String>, Gone> {
         let mut all = Vec::new();
-        while let Some((next, told)) = ring.after(place)? {
-            let Change::Removed(removed) = &told.change else {
-                panic!("{told:?}");
+        while let Some((next, entry)) = ring.after(place)? {
+            let Change::Removed(removed) = entry.change() else {
+                panic!("{entry:?}");
             };
-            all.push(removed.service.clone());
+            all.push(removed.service);
             place = next;
         }
         Ok(all)
@@ -199,7 +225,9 @@ mod tests {
         let begin = ring.head();
         for _ in 0..1000 {
             ring.push(told(&"x".repeat(900)));
-            assert!(ring.bytes <= 10_000 && ring.entries.len() <= 11);
+            let held: usize = ring.entries.iter().map(|entry| entry.message.len()).sum();
+            assert_eq!(ring.bytes, held);
+            assert!(held <= 10_000 && ring.entries.len() <= 11);
         }
         assert_eq!(read(&ring, begin), Err(Gone));
         // One that is larger than everything is remembered by nobody, and blocks nothing.

@@ -16,6 +16,8 @@ use tonic::codegen::http;
 use tonic::transport::Channel;
 use tower::{Service as _, ServiceExt as _};
 use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::support::{Node, now};
 
@@ -44,9 +46,15 @@ impl AuditLog {
         let subscriber = tracing_subscriber::fmt()
             .json()
             .flatten_event(true)
-            .with_env_filter("mcp_agent=trace,mcp_identity=trace,audit=info")
+            .with_max_level(LevelFilter::TRACE)
             .with_writer(move || writer.clone())
-            .finish();
+            .finish()
+            .with(
+                Targets::new()
+                    .with_target("mcp_agent", LevelFilter::TRACE)
+                    .with_target("mcp_identity", LevelFilter::TRACE)
+                    .with_target("audit", LevelFilter::INFO),
+            );
         (log, tracing::subscriber::set_default(subscriber))
     }
 
