@@ -5,7 +5,6 @@
 //! it is spelled and as the file system resolves it, since a symlink in a permitted directory can
 //! point anywhere.
 
-use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use mcp_model::spec::Volume;
@@ -35,8 +34,8 @@ pub enum Refusal {
     /// It is, holds or lies within one of the agent's own paths.
     #[error("it would show the agent's own files to the container")]
     AgentsOwn,
-    /// A socket or device that is not listed itself.
-    #[error("it is a socket or a device, and those must be listed themselves")]
+    /// A socket, device or pipe that is not listed itself.
+    #[error("it is a socket, a device or a pipe, and those must be listed themselves")]
     SpecialFile,
     /// It could not be resolved.
     #[error("it cannot be resolved: {0}")]
@@ -61,7 +60,7 @@ impl MountArg {
 /// What may be mounted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MountPolicy {
-    /// Directories whose content may be mounted, and sockets or devices listed themselves.
+    /// Directories whose content may be mounted, and sockets, devices or pipes listed themselves.
     pub prefixes: Vec<PathBuf>,
     /// The agent's own paths: never mounted, nor anything above or within them, whatever
     /// `prefixes` says.
@@ -135,10 +134,8 @@ fn both_forms(paths: &[PathBuf]) -> Vec<PathBuf> {
 
 fn look(spelled: &Path) -> Result<Source<'_>, Refusal> {
     let resolved = resolve(spelled).map_err(|e| Refusal::Unresolvable(e.to_string()))?;
-    let special = std::fs::symlink_metadata(&resolved).is_ok_and(|meta| {
-        let kind = meta.file_type();
-        kind.is_socket() || kind.is_char_device() || kind.is_block_device() || kind.is_fifo()
-    });
+    let special =
+        std::fs::symlink_metadata(&resolved).is_ok_and(|meta| !meta.is_file() && !meta.is_dir());
     Ok(Source {
         spelled,
         resolved,
@@ -174,6 +171,9 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     struct Place {
         dir: tempfile::TempDir,
@@ -200,13 +200,15 @@ mod tests {
         }
 
         fn verdict(&self, source: &str) -> Result<(), Refusal> {
-            let volume: Volume = format!("{}:/data:ro", self.path(source).display())
-                .parse()
-                .unwrap();
-            let verdict = self.policy.permit([&volume]).map_err(|e| e.why)?;
-            assert_eq!(verdict[0].as_str(), volume.as_str());
-            Ok(())
+            verdict(&self.policy, &self.path(source).display().to_string())
         }
+    }
+
+    fn verdict(policy: &MountPolicy, source: &str) -> Result<(), Refusal> {
+        let volume: Volume = format!("{source}:/data:ro").parse().unwrap();
+        let verdict = policy.permit([&volume]).map_err(|e| e.why)?;
+        assert_eq!(verdict[0].as_str(), volume.as_str());
+        Ok(())
     }
 
     #[test]
@@ -258,16 +260,34 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_mounted_only_where_it_is_listed_itself() {
+    fn a_socket_a_pipe_or_a_device_is_mounted_only_where_it_is_listed_itself() {
         let mut place = place();
-        let socket = place.path("srv/app/s.sock");
-        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        assert_eq!(place.verdict("srv/app/s.sock"), Err(Refusal::SpecialFile));
-        symlink(&socket, place.path("srv/app/plain")).unwrap();
+        let _listener = UnixListener::bind(place.path("srv/app/s.sock")).unwrap();
+        let pipe = place.path("srv/app/pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RWXU, 0).unwrap();
+        // Making a device needs root, but there is one everywhere; as there is a way to it.
+        place.policy.prefixes.push("/dev".into());
+        symlink("/dev/null", place.path("srv/app/device")).unwrap();
+        for special in ["srv/app/s.sock", "srv/app/pipe", "srv/app/device"] {
+            assert_eq!(place.verdict(special), Err(Refusal::SpecialFile));
+        }
+        assert_eq!(
+            verdict(&place.policy, "/dev/null"),
+            Err(Refusal::SpecialFile)
+        );
+        symlink(place.path("srv/app/s.sock"), place.path("srv/app/plain")).unwrap();
         assert_eq!(place.verdict("srv/app/plain"), Err(Refusal::SpecialFile));
-        place.policy.prefixes.push(socket);
+
+        let listed = ["srv/app/s.sock", "srv/app/pipe"].map(|sub| place.path(sub));
+        place.policy.prefixes.extend(listed);
+        place.policy.prefixes.push("/dev/null".into());
         assert_eq!(place.verdict("srv/app/s.sock"), Ok(()));
-        assert_eq!(place.verdict("srv/app/plain"), Err(Refusal::SpecialFile));
+        assert_eq!(place.verdict("srv/app/pipe"), Ok(()));
+        assert_eq!(verdict(&place.policy, "/dev/null"), Ok(()));
+        // What is listed is the name as well: who may make links chooses no device.
+        for link in ["srv/app/plain", "srv/app/device"] {
+            assert_eq!(place.verdict(link), Err(Refusal::SpecialFile));
+        }
     }
 
     #[test]
