@@ -130,6 +130,35 @@ async fn a_login_keeps_the_token_where_only_its_owner_reads_it() {
 }
 
 #[tokio::test]
+async fn a_login_makes_its_folder_and_its_file_for_their_owner_only_whatever_the_umask() {
+    for umask in ["000", "077"] {
+        let desk = Desk::new();
+        desk.world
+            .append("[auth]\ntoken_path = \"~/kept/here/token\"\n");
+        let file = desk.password_file(&format!("{PASSWORD}\n"));
+        let login = ["login", "--username", "bob", "--password-file", &file];
+        let mcp = desk.world.command(&login);
+        let mcp = mcp.as_std();
+        let mut shell = tokio::process::Command::new("sh");
+        shell
+            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
+            .arg(mcp.get_program())
+            .args(mcp.get_args())
+            .env_clear()
+            .env("HOME", desk.world.home());
+        assert!(shell.status().await.unwrap().success());
+        let mode = |path: &str| {
+            let path = desk.world.home().join(path);
+            fs::metadata(path).unwrap().permissions().mode() & 0o7777
+        };
+        for folder in ["kept", "kept/here"] {
+            assert_eq!(mode(folder), 0o700, "{folder}, umask {umask}");
+        }
+        assert_eq!(mode("kept/here/token"), 0o600, "umask {umask}");
+    }
+}
+
+#[tokio::test]
 async fn the_stored_token_goes_to_nodes_without_one_of_their_own() {
     let desk = Desk::new();
     let rift = Double::start(

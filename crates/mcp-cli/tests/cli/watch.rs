@@ -3,7 +3,7 @@
 use mcp_proto::v1::watch_response::Change;
 use mcp_proto::v1::{
     ComponentRemoved, ComponentState, DriftInfo, IncidentInfo, OperationInfo, OperationStep,
-    WatchResponse,
+    SyncDesiredStateResponse, WatchResponse,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -110,29 +110,46 @@ async fn deployed(world: &World, script: Script) -> Double {
 
 #[tokio::test]
 async fn a_call_that_an_agent_cut_off_is_made_again_with_the_same_id() {
-    let world = World::new();
-    let script = Script {
-        results: vec![done("hello", "running")],
-        stops: 2,
-        ..Default::default()
-    };
-    let double = deployed(&world, script).await;
-    let run = world.mcp(&["deploy", "hello"]).await.expect(0);
-    assert!(
-        run.stderr.contains("the agent is stopping"),
-        "{}",
-        run.all()
-    );
-    let ids: Vec<String> = double
-        .mutations()
-        .into_iter()
-        .map(|call| match call {
-            Call::Deploy(request) => request.operation_id,
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(ids.len(), 3);
-    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    for (command, observed) in [
+        (&["deploy", "hello"][..], "running"),
+        (&["start", "hello"], "running"),
+        (&["stop", "hello"], "stopped"),
+        (&["restart", "hello"], "running"),
+        (&["sync", "--prune", "--yes"], "removed"),
+    ] {
+        let world = World::new();
+        let script = Script {
+            results: vec![done("hello", observed)],
+            sync: SyncDesiredStateResponse {
+                unmentioned: vec!["forgotten".to_owned()],
+                ..Default::default()
+            },
+            stops: 2,
+            ..Default::default()
+        };
+        let double = deployed(&world, script).await;
+        let run = world.mcp(command).await.expect(0);
+        assert!(
+            run.stderr.contains("the agent is stopping"),
+            "{}",
+            run.all()
+        );
+        let ids: Vec<String> = double
+            .mutations()
+            .into_iter()
+            .filter_map(|call| match call {
+                Call::Deploy(request) => Some(request.operation_id),
+                Call::Start(request) => Some(request.operation_id),
+                Call::Stop(request) => Some(request.operation_id),
+                Call::Restart(request) => Some(request.operation_id),
+                Call::Undeploy(request) => Some(request.operation_id),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(ids.len(), 3, "{command:?}");
+        assert!(!ids[0].is_empty());
+        assert!(ids.iter().all(|id| *id == ids[0]), "{command:?}: {ids:?}");
+    }
 }
 
 #[tokio::test]
