@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use mcp_config::agent::AgentConfig;
+use mcp_identity::issue::CertPaths;
 use mcp_model::{ComponentName, ServiceName, ServiceSpec};
 use mcp_runtime::MountPolicy;
 use tonic::Status;
@@ -18,6 +19,22 @@ pub struct Policy {
     pub mounts: MountPolicy,
 }
 
+/// What lies beside the files that the configuration names, and no configuration names itself.
+fn companions(config: &AgentConfig) -> impl Iterator<Item = PathBuf> {
+    let database = &config.database.path;
+    // As SQLite names them, and the agent its lock.
+    let beside_database = ["-wal", "-shm", "-journal", ".lock"].map(|suffix| {
+        let mut name = database.clone().into_os_string();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    let beside_key = config.server.tls_key.parent().map(CertPaths::within);
+    let authority = beside_key.map(|paths| [paths.ca_cert, paths.ca_key]);
+    beside_database
+        .into_iter()
+        .chain(authority.into_iter().flatten())
+}
+
 impl Policy {
     /// The policy that a configuration says.
     pub fn of(config: &AgentConfig) -> Self {
@@ -27,14 +44,14 @@ impl Policy {
             &config.server.tls_key,
             &config.database.path,
         ];
-        // A database and a key have companions beside them (journal, authority); the whole
-        // directory is the agent's, unless services live in it.
+        // The whole directory of such a file is the agent's, unless services live in it.
         let dirs = files
             .into_iter()
             .filter_map(|file| file.parent())
             .filter(|dir| !service_root.starts_with(dir))
             .map(Path::to_owned);
-        let own: Vec<PathBuf> = config.own_paths().map(Path::to_owned).chain(dirs).collect();
+        let named = config.own_paths().map(Path::to_owned);
+        let own: Vec<PathBuf> = named.chain(companions(config)).chain(dirs).collect();
         let mounts = MountPolicy {
             prefixes: config.agent.volume_prefixes.clone(),
             denied: own.clone(),

@@ -31,6 +31,71 @@ async fn a_name_that_a_foreign_container_holds_is_a_failed_precondition() {
 }
 
 #[tokio::test]
+async fn nothing_that_the_agent_reads_or_executes_is_mounted_wherever_it_lies() {
+    let node = Node::start_with(|config| {
+        // The certificate's folder, where services live too: so not all of it is the agent's.
+        let dir = config.server.tls_key.parent().unwrap().to_owned();
+        config.agent.volume_prefixes = vec![dir.clone()];
+        let file = |name: &str| dir.join("etc").join(name);
+        config.file = Some(file("mcp-agent.toml"));
+        config.agent.container_runtime = file("podman").display().to_string();
+        config.monitor.alert_command = vec![file("alert").display().to_string()];
+        for name in ["REGISTRY_AUTH_FILE", "CONTAINERS_CONF"] {
+            let value = file(name).display().to_string();
+            config.runtime.env.insert(name.to_owned(), value);
+        }
+        for folder in ["etc/kept", "free"] {
+            std::fs::create_dir_all(dir.join(folder)).unwrap();
+        }
+    })
+    .await;
+    let mut client = node.client().await;
+    let mut mount = async |source: &str| {
+        let source = node.dir.path().join(source).display().to_string();
+        let spec = v1::ComponentSpec {
+            volumes: vec![format!("{source}:/data")],
+            ..component("web", "localhost/hello:v1")
+        };
+        let components = vec![spec];
+        client
+            .deploy(deploy(v1::ServiceSpec {
+                components,
+                ..hello()
+            }))
+            .await
+    };
+    for own in [
+        "etc/mcp-agent.toml",
+        "etc/podman",
+        "etc/alert",
+        "etc/REGISTRY_AUTH_FILE",
+        "etc/CONTAINERS_CONF",
+        "etc",
+        "cert.pem",
+        "key.pem",
+        "ca.pem",
+        "ca.key",
+        "mcp.db",
+        "mcp.db-wal",
+        "mcp.db-shm",
+        "mcp.db-journal",
+        "mcp.db.lock",
+        "run",
+    ] {
+        let refused = mount(own).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{own}");
+        assert!(
+            refused.message().contains("the agent's own"),
+            "{own}: {refused}"
+        );
+    }
+    assert_eq!(node.fake.mutations(), []);
+    for other in ["free", "etc/kept", "srv"] {
+        mount(other).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_this_node_does_not_allow_is_refused_before_anything_is_stored() {
     let node = Node::start().await;
     let mut client = node.client().await;

@@ -21,6 +21,16 @@ const DEFAULT_SERVICE_ROOT: &str = "/srv";
 const DEFAULT_RUN_DIR: &str = "/run/mcp-agent";
 const DEFAULT_SERVICE_NAME: &str = "mcp-agent";
 
+/// Variables that name a file which podman reads: with secrets, or with what it executes
+/// (containers.conf(5), containers-registries.conf(5)).
+const RUNTIME_FILES: [&str; 5] = [
+    "REGISTRY_AUTH_FILE",
+    "CONTAINERS_CONF",
+    "CONTAINERS_CONF_OVERRIDE",
+    "CONTAINERS_STORAGE_CONF",
+    "CONTAINERS_REGISTRIES_CONF",
+];
+
 /// Everything that the agent is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentConfig {
@@ -42,6 +52,8 @@ pub struct AgentConfig {
     pub reconcile: Reconcile,
     /// The log.
     pub log: Log,
+    /// The file that it was read from.
+    pub file: Option<PathBuf>,
 }
 
 /// `[server]`: the gRPC listener.
@@ -238,6 +250,7 @@ impl AgentConfig {
             monitor: Monitor::default(),
             reconcile: Reconcile::default(),
             log: Log::default(),
+            file: None,
         }
     }
 
@@ -246,7 +259,13 @@ impl AgentConfig {
         path: &Path,
         env: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        Self::parse(&file::read(path)?, path, env)
+        let config = Self::parse(&file::read(path)?, path, env)?;
+        // Fails only where there is no current directory; then nothing lies beside it either.
+        let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self {
+            file: Some(file),
+            ..config
+        })
     }
 
     /// Reads `text`, then the overrides in `env`; `file` is what errors call it.
@@ -265,16 +284,27 @@ impl AgentConfig {
     }
 
     /// The paths that are the agent's own: no service's directory may contain them (S1) and no
-    /// container may mount them (S41).
+    /// container may mount them (S41). Besides its files they are what it executes and what tells
+    /// its runtime what to do: whoever writes there acts as the agent.
     pub fn own_paths(&self) -> impl Iterator<Item = &Path> {
-        [
+        let files = [
             &self.server.tls_cert,
             &self.server.tls_key,
             &self.database.path,
             &self.agent.run_dir,
-        ]
-        .into_iter()
-        .map(PathBuf::as_path)
+        ];
+        let programs = [
+            Some(&self.agent.container_runtime),
+            self.monitor.alert_command.first(),
+        ];
+        let runtime = RUNTIME_FILES.map(|name| self.runtime.env.get(name));
+        let named = programs.into_iter().chain(runtime).flatten().map(Path::new);
+        files
+            .into_iter()
+            .chain(&self.file)
+            .map(PathBuf::as_path)
+            // One that is looked up in PATH lies where no prefix should reach.
+            .chain(named.filter(|path| path.is_absolute()))
     }
 }
 

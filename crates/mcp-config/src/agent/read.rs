@@ -48,6 +48,7 @@ pub(super) fn agent(reader: &Reader<'_>) -> Option<AgentConfig> {
         monitor,
         reconcile,
         log,
+        file: None,
     })
 }
 

@@ -83,6 +83,8 @@ fn entries(config: &AgentConfig) -> Entries {
         monitor,
         reconcile,
         log,
+        // It does not say where it lies.
+        file: _,
     } = config;
     let duration = |time| text(&humantime::format_duration(time));
     let mut entries = Entries::from([

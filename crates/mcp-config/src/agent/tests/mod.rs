@@ -137,6 +137,7 @@ fn full() -> AgentConfig {
             level: LogLevel::Debug,
             format: LogFormat::Json,
         },
+        file: None,
     }
 }
 
@@ -415,4 +416,13 @@ fn what_is_not_toml_is_refused_with_its_line() {
     for deep in ["[".repeat(20_000), format!("a = {}", "[".repeat(20_000))] {
         assert!(parse(&deep).is_err());
     }
+}
+
+#[test]
+fn a_file_that_was_read_is_among_the_agents_own_paths_wherever_it_lies() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mcp-agent.toml");
+    std::fs::write(&file, EXAMPLE).unwrap();
+    let config = AgentConfig::load(&file, []).unwrap();
+    assert!(config.own_paths().any(|own| own == file));
 }
