@@ -33,6 +33,8 @@ struct Present {
     turned_out: u64,
     /// How many found no room so far.
     turned_away: u64,
+    /// How often nobody could be accepted so far.
+    failures: u64,
 }
 
 impl Guests {
@@ -97,6 +99,13 @@ impl Guests {
             warn!(peer = %guest.peer(), count, "too many connections; one without a token gave way");
         }
         true
+    }
+
+    /// One more who could not be accepted; says how many that makes.
+    pub(super) fn count_failure(&self) -> u64 {
+        let mut present = self.present();
+        present.failures += 1;
+        present.failures
     }
 
     /// Waits until everybody has gone. Streams are ended by then, so a connection that has one still

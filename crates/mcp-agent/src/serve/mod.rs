@@ -12,6 +12,7 @@ mod connection;
 mod guest;
 mod guests;
 pub mod limits;
+mod shortage;
 mod tcp;
 mod unix;
 

@@ -12,15 +12,13 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::FrontError;
 use super::connection::{Connection, Peer};
 use super::guests::{Entry, Guests};
 use super::limits::Limits;
-
-/// How long accepting pauses after it failed: out of descriptors, it would fail again at once.
-const PAUSE: Duration = Duration::from_millis(100);
+use super::shortage::recover;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -107,7 +105,7 @@ impl TcpFront {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                handshake = door.take_in(accepted) => {
+                handshake = door.take_in(accepted, &self.listener) => {
                     handshakes.extend(handshake);
                 }
             }
@@ -133,6 +131,7 @@ impl Door {
     async fn take_in(
         &self,
         accepted: io::Result<(TcpStream, SocketAddr)>,
+        listener: &TcpListener,
     ) -> Option<impl Future<Output = ()> + use<>> {
         match accepted {
             Ok((stream, peer)) => {
@@ -148,10 +147,7 @@ impl Door {
                 Some(handshake)
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection");
-                // Out of descriptors, it may be that strangers hold them.
-                self.guests.make_room();
-                tokio::time::sleep(PAUSE).await;
+                recover(&self.guests, listener, "network", &error).await;
                 None
             }
         }

@@ -3,19 +3,17 @@
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::FrontError;
 use super::connection::{Connection, Peer};
 use super::guests::Guests;
 use super::limits::Limits;
-
-const PAUSE: Duration = Duration::from_millis(100);
+use super::shortage::recover;
 
 /// The listener of the node's front door.
 #[derive(Debug)]
@@ -79,9 +77,7 @@ impl UnixFront {
         let stream = match self.listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                warn!(%error, "cannot accept a local connection");
-                guests.make_room();
-                tokio::time::sleep(PAUSE).await;
+                recover(guests, &self.listener, "node", &error).await;
                 return None;
             }
         };

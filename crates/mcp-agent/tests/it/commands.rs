@@ -83,7 +83,7 @@ impl Place {
         command
     }
 
-    fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.run(args);
         assert!(
             output.status.success(),
@@ -155,10 +155,25 @@ impl Server {
         rustix::process::Pid::from_child(&self.child)
     }
 
-    pub(crate) fn end(mut self, signal: rustix::process::Signal) -> std::process::ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
+    pub(crate) fn tell(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    pub(crate) fn end(self, signal: rustix::process::Signal) -> std::process::ExitStatus {
+        self.tell(signal);
+        self.wait()
+    }
+}
+
+impl Drop for Server {
+    /// A test that fails leaves no agent behind.
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
