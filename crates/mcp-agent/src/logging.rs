@@ -65,15 +65,44 @@ fn filter(level: LogLevel) -> Targets {
         .with_target(AUDIT_TARGET, LevelFilter::INFO)
 }
 
+/// What is logged in a test.
 #[cfg(test)]
-mod tests {
-    use super::*;
-
+pub(crate) mod captured {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
+    use tracing::subscriber::DefaultGuard;
+    use tracing_subscriber::fmt::SubscriberBuilder;
+
     #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Written {
+        /// Everything that this thread logs from here on.
+        pub(crate) fn of_this_thread() -> (Self, DefaultGuard) {
+            let written = Self::default();
+            let writer = written.clone();
+            let subscriber = SubscriberBuilder::default()
+                .json()
+                .flatten_event(true)
+                .with_writer(move || writer.clone())
+                .finish();
+            (written, tracing::subscriber::set_default(subscriber))
+        }
+
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+
+        /// The records of the audit log so far.
+        pub(crate) fn audit(&self) -> Vec<serde_json::Value> {
+            let text = self.text();
+            let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+            records
+                .filter(|record: &serde_json::Value| record["target"] == super::AUDIT_TARGET)
+                .collect()
+        }
+    }
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -85,6 +114,12 @@ mod tests {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::captured::Written;
+    use super::*;
 
     #[test]
     fn the_audit_log_is_written_whatever_the_level() {
@@ -105,7 +140,7 @@ mod tests {
                 tracing::info!(target: AUDIT_TARGET, "who did what");
                 tracing::trace!("noise");
             });
-            let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+            let text = written.text();
             assert!(
                 text.contains("who did what") && !text.contains("noise"),
                 "{text}"

@@ -162,7 +162,7 @@ impl Offline {
     pub fn origin(method: &str) -> Origin {
         let uid = rustix::process::getuid().as_raw();
         Origin {
-            caller: format!("local:uid:{uid}"),
+            caller: Subject::local_user(uid).to_string(),
             peer: format!("offline:pid={}", std::process::id()),
             method: method.to_owned(),
             host: String::new(),

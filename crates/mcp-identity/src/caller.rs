@@ -9,6 +9,9 @@ use mcp_model::operation::AUTO_RECONCILE;
 /// Longest subject or role, in bytes.
 pub const MAX_WORD: usize = 128;
 
+/// How a caller's name begins who was known by the node's own kernel.
+const LOCAL_USER: &str = "local:";
+
 /// A text that is not a subject or a role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a {what}: {why}")]
@@ -34,6 +37,9 @@ fn check(what: &'static str, text: &str) -> Result<(), WordError> {
     }
     if text == AUTO_RECONCILE {
         return refuse("the agent itself is called so");
+    }
+    if text.starts_with(LOCAL_USER) {
+        return refuse("users of the node's own socket are called so");
     }
     if text.starts_with('-') || !text.chars().all(fits) {
         return refuse("use letters, digits and '_', '-', '.', ':', '@', not '-' first");
@@ -78,6 +84,14 @@ word! {
 word! {
     /// What a caller may be. MCP asks for `admin` only; others are carried along.
     Role, "role"
+}
+
+impl Subject {
+    /// A user of the node's own socket. No token names one: what is stored of a caller is the name
+    /// alone, and nobody else's must read like it.
+    pub fn local_user(uid: u32) -> Self {
+        Self(format!("{LOCAL_USER}uid:{uid}").into())
+    }
 }
 
 impl Role {
@@ -166,6 +180,17 @@ mod tests {
         }
         assert!("x".repeat(MAX_WORD + 1).parse::<Role>().is_err());
         assert!("svc:deploy@example.org".parse::<Subject>().is_ok());
+    }
+
+    #[test]
+    fn no_token_names_a_user_of_the_nodes_own_socket() {
+        let root = Subject::local_user(0);
+        assert_eq!(root.as_str(), "local:uid:0");
+        for taken in [root.as_str(), "local:uid:1000", "local:init", "local:"] {
+            assert!(taken.parse::<Subject>().is_err(), "{taken}");
+        }
+        assert!("local".parse::<Subject>().is_ok());
+        assert!("svc:local:uid:0".parse::<Subject>().is_ok());
     }
 
     #[test]

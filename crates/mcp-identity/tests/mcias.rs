@@ -305,6 +305,10 @@ async fn whatever_is_no_clear_answer_is_unavailable_and_not_remembered() {
         saying(&format!(
             "{{\"valid\":true,\"username\":\"b o b\",\"roles\":[\"admin\"],{expires}}}"
         )),
+        // Whom the node's own kernel vouches for, and nobody else.
+        saying(&format!(
+            "{{\"valid\":true,\"username\":\"local:uid:0\",\"roles\":[\"admin\"],{expires}}}"
+        )),
         saying(&format!(
             "{{\"valid\":true,\"username\":\"bob\",{expires}}} {{}}"
         )),

@@ -22,7 +22,7 @@ use tracing::{info, warn};
 /// How long a command may take, its children included.
 pub const DEADLINE: Duration = Duration::from_secs(10);
 /// Commands at a time.
-pub const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 4;
 /// Bytes of each of its outputs that are kept for the log; the rest is read and thrown away.
 const OUTPUT: usize = 4 * 1024;
 /// How long its outputs are read on after its group was killed: what left the group may hold them.

@@ -119,6 +119,7 @@ mod tests {
 
     use super::*;
     use crate::gate::{Door, Refusals};
+    use crate::logging::captured::Written;
     use crate::watch::Limits;
 
     /// Knows one token until it is revoked.
@@ -143,7 +144,8 @@ mod tests {
     fn request(tokens: &Arc<Tokens>) -> Request<v1::WatchRequest> {
         let mut request = Request::new(v1::WatchRequest::default());
         let door = Door::Network(Arc::clone(tokens) as Arc<dyn Verifier>);
-        let admission = Admission::shown_to(door, Arc::new(Refusals::default()), "Bearer abc");
+        let refusals = Refusals::new(&crate::serve::limits::Limits::default());
+        let admission = Admission::shown_to(door, Arc::new(refusals), "Bearer abc");
         request.extensions_mut().insert(admission);
         request
     }
@@ -152,6 +154,25 @@ mod tests {
         let (journal, writer) = Journal::new(Limits::default());
         writer.start_empty();
         Watching::new(journal, CancellationToken::new())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_stream_whose_token_was_revoked_is_one_line_of_the_audit_log() {
+        let (log, _guard) = Written::of_this_thread();
+        let (watching, tokens) = (watching(), Arc::new(Tokens::default()));
+        let stream = watching.watch(&request(&tokens)).unwrap();
+        tokens.0.store(true, Ordering::Relaxed);
+        let told: Vec<_> = tokio::time::timeout(RENEWAL * 2, stream.collect())
+            .await
+            .expect("it ends");
+        assert!(told.last().unwrap().is_err());
+        let audit = log.audit();
+        assert_eq!(audit.len(), 1, "{audit:?}");
+        assert_eq!(audit[0]["message"], "rpc refused");
+        assert_eq!(audit[0]["method"], "/test");
+        assert_eq!(audit[0]["peer"], "local:uid=0");
+        assert_eq!(audit[0]["outcome"], "Unauthenticated");
+        assert_eq!(audit[0]["refusals"], 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -167,7 +188,8 @@ mod tests {
         assert!(quiet.is_err(), "a good token keeps it");
         tokens.0.store(true, Ordering::Relaxed);
         let revoked = Instant::now();
-        let refused = stream.next().await.unwrap().unwrap_err();
+        let refused = tokio::time::timeout(RENEWAL * 2, stream.next()).await;
+        let refused = refused.expect("it ends").unwrap().unwrap_err();
         assert_eq!(refused.code(), Code::Unauthenticated);
         assert!(revoked.elapsed() <= RENEWAL && revoked > begun);
         assert!(stream.next().await.is_none());

@@ -25,9 +25,7 @@ impl Admission {
         match self.door.admit(self.peer, &self.shown).await {
             Ok(_) => Ok(()),
             Err(refusal) => {
-                let count = self.refusals.count(self.peer);
-                let mut record = Record::new(&self.method, self.peer);
-                record.refused(refusal.caller.as_ref(), refusal.status.code(), count);
+                Record::new(&self.method, self.peer, &self.refusals).refused(&refusal);
                 Err(refusal.status)
             }
         }

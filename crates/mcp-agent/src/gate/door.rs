@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mcp_identity::{Caller, Provider, Role, Verifier, VerifyError, bearer};
+use mcp_identity::{Caller, Provider, Role, Subject, Verifier, VerifyError, bearer};
 use tonic::Status;
 use tonic::codegen::http::HeaderMap;
 
@@ -26,6 +26,8 @@ pub(super) struct Refusal {
     pub(super) status: Status,
     /// Who it was, where that is known.
     pub(super) caller: Option<Caller>,
+    /// Why it could not be found out who it was; for the log, since it is not the caller's to know.
+    pub(super) cause: Option<String>,
 }
 
 impl From<Status> for Refusal {
@@ -33,6 +35,7 @@ impl From<Status> for Refusal {
         Self {
             status,
             caller: None,
+            cause: None,
         }
     }
 }
@@ -51,32 +54,32 @@ impl Door {
             caller.subject
         ));
         Err(Refusal {
-            status,
             caller: Some(caller),
+            ..status.into()
         })
     }
 }
 
-async fn by_token(verifier: &dyn Verifier, headers: &HeaderMap) -> Result<Caller, Status> {
+async fn by_token(verifier: &dyn Verifier, headers: &HeaderMap) -> Result<Caller, Refusal> {
     let mut values = headers.get_all("authorization").iter();
     let value = values.next().ok_or_else(|| {
         Status::unauthenticated("no token: send the header `authorization: Bearer <token>`")
     })?;
     // Two headers are two callers; which one is meant is not for us to guess.
     if values.next().is_some() {
-        return Err(Status::unauthenticated(
-            "more than one authorization header",
-        ));
+        let twice = Status::unauthenticated("more than one authorization header");
+        return Err(twice.into());
     }
     let token = bearer(value.as_bytes()).map_err(|e| Status::unauthenticated(e.to_string()))?;
     verifier.verify(token).await.map_err(|error| match error {
-        VerifyError::Unavailable(source) => {
-            tracing::warn!(error = %crate::api::chain(source.as_ref()), "cannot check tokens");
-            Status::unavailable(
+        VerifyError::Unavailable(source) => Refusal {
+            cause: Some(crate::api::chain(source.as_ref())),
+            ..Status::unavailable(
                 "the token cannot be checked now: try again, or use the node's socket",
             )
-        }
-        known => Status::unauthenticated(known.to_string()),
+            .into()
+        },
+        known => Status::unauthenticated(known.to_string()).into(),
     })
 }
 
@@ -91,11 +94,8 @@ fn by_credentials(own: u32, peer: Peer) -> Result<Caller, Status> {
             "uid {uid} may not use this socket: only uid {own} and root may"
         )));
     }
-    let subject = format!("local:uid:{uid}")
-        .parse()
-        .map_err(|_| Status::internal("a uid does not make a subject"))?;
     Ok(Caller {
-        subject,
+        subject: Subject::local_user(uid),
         roles: [Role::admin()].into(),
         provider: Provider::Socket,
         account: None,

@@ -125,12 +125,11 @@ impl Gate {
             return Ok(Status::internal("the connection is not known").into_http());
         };
         let peer = guest.peer();
-        let mut record = Record::new(request.uri().path(), peer);
+        let mut record = Record::new(request.uri().path(), peer, &self.refusals);
         let (mut visit, caller) = match self.enter(&guest, request.headers()).await {
             Ok(entered) => entered,
             Err(refusal) => {
-                let count = self.refusals.count(peer);
-                record.refused(refusal.caller.as_ref(), refusal.status.code(), count);
+                record.refused(&refusal);
                 return Ok(refusal.status.into_http());
             }
         };

@@ -1,12 +1,16 @@
 //! One RPC's line in the audit log.
 
+use std::sync::Arc;
+
 use mcp_identity::{Account, Caller};
 use mcp_model::text::{escape, shorten};
 use tonic::Code;
 use tonic::body::Body;
 use tonic::codegen::http;
-use tracing::info;
+use tracing::{info, warn};
 
+use super::Refusals;
+use super::door::Refusal;
 use crate::serve::Peer;
 
 /// The target of the audit log; the log's level never filters it out.
@@ -18,19 +22,21 @@ const MAX_METHOD: usize = 200;
 /// What is known of an RPC so far. Dropped without an outcome, it tells that the caller left.
 pub(super) struct Record {
     method: String,
-    peer: String,
-    caller: String,
+    peer: Peer,
+    refusals: Arc<Refusals>,
+    caller: Option<String>,
     provider: Option<&'static str>,
     account: Option<&'static str>,
     told: bool,
 }
 
 impl Record {
-    pub(super) fn new(path: &str, peer: Peer) -> Self {
+    pub(super) fn new(path: &str, peer: Peer, refusals: &Arc<Refusals>) -> Self {
         Self {
             method: escape(&shorten(path, MAX_METHOD)).into_owned(),
-            peer: peer.to_string(),
-            caller: String::new(),
+            peer,
+            refusals: Arc::clone(refusals),
+            caller: None,
             provider: None,
             account: None,
             told: false,
@@ -38,28 +44,45 @@ impl Record {
     }
 
     pub(super) fn admitted(&mut self, caller: &Caller) {
-        self.caller = caller.subject.to_string();
+        self.caller = Some(caller.subject.to_string());
         // A name says little by itself: each provider has its own bob.
         self.provider = Some(caller.provider.as_str());
         self.account = caller.account.map(Account::as_str);
     }
 
-    pub(super) fn refused(&mut self, caller: Option<&Caller>, code: Code, refusals: u64) {
-        if let Some(caller) = caller {
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        if let Some(caller) = &refusal.caller {
             self.admitted(caller);
         }
+        let outcome = format!("{:?}", refusal.status.code());
+        self.tell_refusal(&outcome, refusal.cause.as_deref());
+    }
+
+    /// One line, or a count that a later one tells: strangers must not be able to fill the log.
+    fn tell_refusal(&mut self, outcome: &str, cause: Option<&str>) {
         self.told = true;
+        let Some(told) = self.refusals.count(self.peer) else {
+            return;
+        };
+        if let Some(error) = cause {
+            warn!(error, "cannot check tokens");
+        }
         info!(
             target: TARGET,
             method = %self.method,
-            caller = %self.caller,
+            caller = self.caller(),
             provider = self.provider,
             account = self.account,
             peer = %self.peer,
-            outcome = ?code,
-            refusals,
+            outcome,
+            refusals = told.refusals,
+            suppressed = told.suppressed,
             "rpc refused"
         );
+    }
+
+    fn caller(&self) -> &str {
+        self.caller.as_deref().unwrap_or_default()
     }
 
     /// Unary failures are in the headers; a stream's own end comes later and is not waited for.
@@ -79,7 +102,7 @@ impl Record {
         info!(
             target: TARGET,
             method = %self.method,
-            caller = %self.caller,
+            caller = self.caller(),
             provider = self.provider,
             account = self.account,
             peer = %self.peer,
@@ -91,20 +114,55 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.told {
-            self.tell("CallerLeft");
+        const LEFT: &str = "CallerLeft";
+        match self.caller {
+            _ if self.told => {}
+            Some(_) => self.tell(LEFT),
+            // Nobody knows yet whether he would have been let in.
+            None => self.tell_refusal(LEFT, None),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic::Status;
+
     use super::*;
+    use crate::logging::captured::Written;
+    use crate::serve::limits::Limits;
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_who_are_refused_or_leave_fill_no_log_and_are_counted() {
+        let (log, _guard) = Written::of_this_thread();
+        let refusals = Arc::new(Refusals::new(&Limits::default()));
+        let peer = Peer::Net("10.0.0.1:1".parse().unwrap());
+        let refusal = Refusal {
+            cause: Some("the identity service is down".to_owned()),
+            ..Status::unavailable("later").into()
+        };
+        for _ in 0..2048 {
+            Record::new("/x", peer, &refusals).refused(&refusal);
+            drop(Record::new("/x", peer, &refusals));
+        }
+        let audit = log.audit();
+        // Twenty, then 32, 64, … 4,096.
+        assert_eq!(audit.len(), 20 + 8);
+        assert!(log.text().lines().count() <= 2 * audit.len());
+        let suppressed = audit
+            .iter()
+            .map(|record| record["suppressed"].as_u64().unwrap());
+        assert_eq!(suppressed.sum::<u64>() + 28, 4096);
+        assert_eq!(audit[27]["refusals"], 4096);
+        assert_eq!(audit[0]["outcome"], "Unavailable");
+        assert_eq!(audit[1]["outcome"], "CallerLeft");
+    }
 
     #[test]
     fn a_method_of_a_strangers_making_takes_little_of_the_log() {
         let peer = Peer::Local { uid: 0, pid: None };
-        let mut record = Record::new(&"/x".repeat(8000), peer);
+        let refusals = Arc::new(Refusals::new(&Limits::default()));
+        let mut record = Record::new(&"/x".repeat(8000), peer, &refusals);
         record.told = true;
         assert!(record.method.chars().count() <= MAX_METHOD + 1);
     }

@@ -87,7 +87,7 @@ pub(super) async fn start(
         own(&mut core, "hint sources", sources.run(stops.core.clone()));
     }
 
-    let refusals = Arc::new(Refusals::default());
+    let refusals = Arc::new(Refusals::new(&limits));
     let name = &opened.config.agent.node_name;
     let network = Gate::new(
         name,

@@ -52,6 +52,10 @@ pub struct Limits {
     /// How long a call may wait for its operation (S18). Operations have deadlines of their own
     /// that are shorter; this one is for callers who name none.
     pub operation: Duration,
+    /// Refusals of one peer that the log tells within a minute; then only the count as it doubles.
+    pub told_of_peer: u64,
+    /// The same of all peers together.
+    pub told: u64,
 }
 
 impl Default for Limits {
@@ -66,6 +70,8 @@ impl Default for Limits {
             call: Duration::from_mins(2),
             last_message: Duration::from_secs(5),
             operation: Duration::from_hours(1),
+            told_of_peer: 20,
+            told: 200,
         }
     }
 }

@@ -79,11 +79,13 @@ pub(crate) async fn start(
     start_limited(config, fake, patient()).await
 }
 
-/// Limits that no test reaches by being slow.
+/// Limits that no test reaches by being slow, nor by being refused on purpose.
 fn patient() -> Limits {
     Limits {
         handshake: Duration::from_mins(1),
         first_call: Duration::from_hours(1),
+        told_of_peer: u64::MAX,
+        told: u64::MAX,
         ..Limits::default()
     }
 }
@@ -208,7 +210,8 @@ impl Node {
     /// Ends the agent and starts another on the same node; the runtime goes on.
     pub(crate) async fn restart(mut self) -> Self {
         self.running.stop().await.unwrap();
-        let again = start_again(&self.config, Some(&self.fake)).await;
+        // Boxed: a start is large, and each test would carry it.
+        let again = Box::pin(start_again(&self.config, Some(&self.fake))).await;
         let (running, fake) = again.unwrap();
         self.running = running;
         self.fake = fake;
