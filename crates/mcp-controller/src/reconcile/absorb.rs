@@ -42,7 +42,7 @@ impl Reconciler {
             container: self.link(record, &seen.observed),
             exit_code: exit_code(&seen.observed),
             version: version(record, &seen.observed),
-            outlived_stop: operation.is_none() && outlived_stop(record, &seen.observed),
+            outlived_stop: outlived_stop(record, &seen.observed),
             events: transitions(record, &seen.observed, operation, now),
         };
         for new in &mut change.events {
@@ -104,11 +104,18 @@ fn since(record: &ComponentRecord, observed: &Observed, now: Moment) -> Moment {
     }
 }
 
-/// Whether a life runs on that a stop was recorded for: that stop failed (S22).
+/// Whether a life runs on that a stop was recorded for: that stop failed (S22). Not while it is on
+/// its way somewhere: what is still being stopped may end of it yet.
 fn outlived_stop(record: &ComponentRecord, observed: &Observed) -> bool {
-    let runs = observed.state() == ObservedState::Running;
-    match (&record.stopped, observed.container()) {
-        (Some(stopped), Some(now)) => runs && stopped.is_same_life(&now.instance),
+    match (&record.stopped, observed) {
+        (
+            Some(stopped),
+            Observed::Present {
+                state: ObservedState::Running,
+                condition: None,
+                container,
+            },
+        ) => stopped.is_same_life(&container.instance),
         _ => false,
     }
 }

@@ -153,6 +153,27 @@ async fn an_operation_that_waits_takes_over_from_a_way_back_that_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_way_back_that_is_not_refused_is_gone_to_its_end_whoever_waits() {
+    let shop = || "shop".parse().unwrap();
+    let undeploy = Request::Undeploy {
+        service: shop(),
+        only: None,
+    };
+    for (next, starts) in [(Request::Restart(shop()), 2), (undeploy, 1)] {
+        let mut sim = stage().await;
+        let first = ask_deploy(&mut sim, "v3").await;
+        set_aside(&sim).await;
+        let second = sim.ask(next.clone()).await;
+        assert_eq!(sim.settled(&second).await.state, OperationState::Succeeded);
+        let error = error(&sim, &first);
+        assert!(error.ends_with("was put back"), "{next:?}: {error}");
+        let calls = sim.fake.mutations().into_iter();
+        let started = calls.filter(|call| call.call == Call::Start).count();
+        assert_eq!(started, starts, "{next:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_undeploy_ends_a_way_back_that_is_refused_and_leaves_nothing() {
     let mut sim = stage().await;
     let first = ask_deploy(&mut sim, "v3").await;
@@ -208,6 +229,32 @@ async fn a_death_long_after_a_stop_that_failed_was_not_meant() {
     seconds(1).await;
     sim.fake.crash("shop-web", 1, false);
     sim.until_state("shop/web", ObservedState::Exited).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_death_of_what_is_still_being_stopped_was_meant_though_the_stop_failed() {
+    let mut sim = stage().await;
+    let stays = Behaviour {
+        ignores_term: true,
+        ..Behaviour::default()
+    };
+    sim.fake
+        .add_image_that(&"registry.example/app:v4".parse().unwrap(), stays);
+    sim.deploy(service("shop", &[("web", "v4", "no")])).await;
+    let id = sim.ask(Request::Stop("shop".parse().unwrap())).await;
+    while sim.fake.container("shop-web").unwrap().state != RuntimeState::Stopping {
+        pass(Duration::from_millis(1)).await;
+    }
+    sim.kill_agent().await;
+    sim.fake.next(Call::Stop, 10, &refused(Call::Stop));
+    sim.start_agent();
+    assert_eq!(sim.settled(&id).await.state, OperationState::Failed);
+    sim.handle.look().await.unwrap();
+    seconds(1).await;
+    sim.fake.crash("shop-web", 143, false);
+    seconds(1).await;
+    let state = sim.status("shop/web").observed.state();
+    assert_eq!(state, ObservedState::Stopped);
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,7 +131,8 @@ impl World {
 
     pub(super) fn running(&self, name: &str) -> Option<ContainerId> {
         let container = self.by_name(name)?;
-        (container.state == RuntimeState::Running).then(|| container.instance.id.clone())
+        let lives = [RuntimeState::Running, RuntimeState::Stopping].contains(&container.state);
+        lives.then(|| container.instance.id.clone())
     }
 
     fn end_by_itself(&mut self, id: &ContainerId, code: i32, out_of_memory: bool) {
