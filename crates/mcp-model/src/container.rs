@@ -244,6 +244,13 @@ mod tests {
         };
         assert!(container.claims(&key, "me"));
         assert!(!container.claims(&key, "another"));
+        // A service may be called as another one's component would be.
+        for labels in [("a-b", "a-b"), ("a", "a-b"), ("a-b", "b")] {
+            let mut foreign = container.clone();
+            foreign.labels.service = Some(labels.0.into());
+            foreign.labels.component = Some(labels.1.into());
+            assert!(!foreign.claims(&key, "me"), "{labels:?}");
+        }
         container.name = "other".into();
         assert!(!container.claims(&key, "me"));
     }

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{
     RUNTIME_STATES, condition, container, id, instance, key, operation, present, record, seen, spec,
 };
@@ -318,6 +320,41 @@ fn an_old_container_that_never_came_back_is_put_back_and_started() {
             Action::Start(id(1))
         ])
     );
+}
+
+#[test]
+fn stops_and_pulls_have_the_limits_of_their_component() {
+    let (stop, pull) = (Duration::from_secs(33), Duration::from_hours(2));
+    let mut spec = spec();
+    spec.image = "registry.example/app:v1".parse().unwrap();
+    (spec.stop_timeout, spec.pull_timeout) = (Some(stop), Some(pull));
+    let holder = seen(container(1, 1, RuntimeState::Running, None));
+    let planned = |goal: &Goal, holder: &Observed| {
+        let situation = Situation {
+            holder,
+            aside: None,
+            spec: &spec,
+            took_down: false,
+        };
+        match plan(goal, situation) {
+            Decision::Act(actions) => actions,
+            other => panic!("{goal:?}: {other:?}"),
+        }
+    };
+    let replaces = Goal::MadeBy(operation());
+    let renews = Goal::NewerThan(Some(instance(1, 1)));
+    for goal in [replaces, renews, Goal::Stopped, Goal::Absent] {
+        let bounded = planned(&goal, &holder)
+            .into_iter()
+            .any(|action| matches!(action, Action::Stop { grace, .. } if grace == stop));
+        assert!(bounded, "{goal:?}");
+    }
+    for goal in [Goal::MadeBy(operation()), Goal::Running] {
+        let bounded = planned(&goal, &Observed::Removed)
+            .into_iter()
+            .any(|action| matches!(action, Action::Pull { limit, .. } if limit == pull));
+        assert!(bounded, "{goal:?}");
+    }
 }
 
 #[test]

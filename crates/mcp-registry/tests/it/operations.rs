@@ -155,6 +155,41 @@ fn deploying_an_inactive_service_runs_it_and_warns() {
     assert_eq!(accepted.warnings, [Warning::ServiceWasInactive]);
     assert_eq!(node.record("a/b").desired, DesiredState::Running);
     assert!(node.db.service(&service_name("a")).unwrap().unwrap().active);
+    // It was stopped since; the definition does not know.
+    node.db.accepted("op02", stop("a"), at(2));
+    let active = ServiceSpec {
+        active: true,
+        ..wanted
+    };
+    let accepted = node.db.accepted("op03", deploy(&active), at(3));
+    assert_eq!(accepted.warnings, [Warning::ServiceWasInactive]);
+    let accepted = node.db.accepted("op04", deploy(&active), at(4));
+    assert_eq!(accepted.warnings, []);
+}
+
+#[test]
+fn start_stop_and_restart_are_about_neither_orphans_nor_what_is_ignored() {
+    let mut node = Node::new();
+    let three = service("a", &[("b", "1"), ("c", "1"), ("d", "1")]);
+    node.db.deployed("op01", &three);
+    node.db
+        .sync(&sync(&[service("a", &[("b", "1"), ("c", "1")])], at(1)))
+        .unwrap();
+    node.sql()
+        .execute_batch("UPDATE components SET desired_state = 'ignore' WHERE name = 'c'")
+        .unwrap();
+    let before = [node.record("a/c"), node.record("a/d")];
+    for (operation, what) in [
+        ("op02", restart("a")),
+        ("op03", stop("a")),
+        ("op04", start("a")),
+    ] {
+        let accepted = node.db.accepted(operation, what, at(2));
+        let keys: Vec<_> = accepted.keys().cloned().collect();
+        assert_eq!(keys, [key("a/b")], "{operation}");
+        assert_eq!(node.db.operation(operation).steps.len(), 1, "{operation}");
+    }
+    assert_eq!([node.record("a/c"), node.record("a/d")], before);
 }
 
 #[test]
