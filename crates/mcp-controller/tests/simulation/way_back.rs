@@ -163,7 +163,10 @@ async fn a_way_back_that_is_not_refused_is_gone_to_its_end_whoever_waits() {
         let mut sim = stage().await;
         let first = ask_deploy(&mut sim, "v3").await;
         set_aside(&sim).await;
+        // A run knows who waits when it begins.
+        sim.kill_agent().await;
         let second = sim.ask(next.clone()).await;
+        sim.start_agent();
         assert_eq!(sim.settled(&second).await.state, OperationState::Succeeded);
         let error = error(&sim, &first);
         assert!(error.ends_with("was put back"), "{next:?}: {error}");
