@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use mcp_controller::{Settings, Trigger, Verdict};
 use mcp_model::operation::AUTO_RECONCILE;
-use mcp_model::{AlertEvent, AlertKind, ObservedState, OperationKind, OperationState, Request};
+use mcp_model::{
+    AlertEvent, AlertKind, ObservedState, OperationKind, OperationState, Request, RuntimeState,
+};
 use mcp_plan::auto::Allowance;
 use mcp_registry::{AuditRecord, OperationFilter};
 use mcp_runtime::Call;
@@ -94,6 +96,21 @@ async fn crash_loop(sim: &Sim, most: usize) -> usize {
         sim.until_state("shop/web", Exited).await;
     }
     most
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_start_left_half_way_is_brought_back() {
+    let sim = running("no").await;
+    assert!(sim.fake.half_start("shop-web"));
+    sim.until_state("shop/web", Stopped).await;
+    sim.until_state("shop/web", Running).await;
+    seconds(60).await;
+    let container = sim.fake.container("shop-web").unwrap();
+    assert_eq!(container.state, RuntimeState::Running);
+    let why =
+        "set up and, says podman, not started: where a start was cut off, it may run all the same";
+    let done = (OperationKind::Start, OperationState::Succeeded, why.into());
+    assert_eq!(own(&sim), [done]);
 }
 
 #[tokio::test(start_paused = true)]
