@@ -1,6 +1,5 @@
 //! Ports, and the simplest HTTP client that can ask the example server.
 
-use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt as _;
@@ -22,27 +21,21 @@ const COUNT: u16 = 20_000;
 /// process lives.
 #[track_caller]
 pub fn free_port() -> u16 {
-    static GIVEN: Mutex<BTreeMap<u16, UnixListener>> = Mutex::new(BTreeMap::new());
-    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    static CLAIMS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
     // From another place for each process: what was used a moment ago may not be gone yet.
     let first = u16::try_from(std::process::id() * 97 % u32::from(COUNT)).expect("it is below it");
-    let ports = (0..COUNT).map(|index| FIRST + (first + index) % COUNT);
-    for port in ports {
-        if given.contains_key(&port) {
-            continue;
-        }
+    let mut ports = (0..COUNT).map(|index| FIRST + (first + index) % COUNT);
+    let found = ports.find_map(|port| {
         // Names that are no files are forgotten with the process.
         let name = SocketAddr::from_abstract_name(format!("mcp-e2e-port-{port}"));
-        let name = name.expect("a short name");
-        let Ok(claim) = UnixListener::bind_addr(&name) else {
-            continue;
-        };
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            given.insert(port, claim);
-            return port;
-        }
-    }
-    panic!("no port of loopback is free")
+        let claim = UnixListener::bind_addr(&name.expect("a short name")).ok()?;
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        Some((port, claim))
+    });
+    let (port, claim) = found.expect("a port of loopback is free");
+    let mut claims = CLAIMS.lock().unwrap_or_else(PoisonError::into_inner);
+    claims.push(claim);
+    port
 }
 
 /// Asks the server on `port` of loopback; its status line and body, or `None` where nobody answers.
@@ -54,4 +47,17 @@ pub fn http_get(port: u16, path: &str) -> Option<(String, String)> {
     stream.read_to_string(&mut answer).ok()?;
     let (head, body) = answer.split_once("\r\n\r\n")?;
     Some((head.lines().next()?.to_owned(), body.trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_given_once_though_nobody_listens_there_yet() {
+        let ports: BTreeSet<u16> = (0..50).map(|_| free_port()).collect();
+        assert_eq!(ports.len(), 50);
+    }
 }
