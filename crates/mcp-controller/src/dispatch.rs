@@ -2,11 +2,9 @@
 //! incident, four at a time over all of them.
 
 use std::collections::HashSet;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use mcp_model::Alert;
 use mcp_plan::alert::{TRIES, retry_after};
 use tokio::sync::Semaphore;
@@ -69,7 +67,7 @@ pub(crate) async fn run(core: Arc<Reconciler>, stop: CancellationToken) {
 /// one of its incident, whatever becomes of that.
 async fn undelivered(core: &Reconciler) -> Result<Vec<(i64, Alert)>, Failure> {
     let most = u32::try_from(2 * IN_HAND).unwrap_or(u32::MAX);
-    unbroken(core.ports.store.undelivered(most)).await
+    Failure::or_panic(core.ports.store.undelivered(most)).await
 }
 
 /// A stored message.
@@ -96,7 +94,7 @@ impl Message {
         // Until it is marked, the place stays taken: a registry that cannot write must not turn one
         // message into hundreds.
         let store = &self.core.ports.store;
-        while let Err(error) = unbroken(store.delivered(self.id, outcome.clone())).await {
+        while let Err(error) = Failure::or_panic(store.delivered(self.id, outcome.clone())).await {
             warn!(error = %error, "cannot store that an alert was sent");
             if !waited(RETRY, &stop).await {
                 break;
@@ -119,7 +117,7 @@ impl Message {
                     () = stop.cancelled() => return None,
                     slot = slots.acquire() => slot.ok()?,
                 };
-                unbroken(self.core.ports.alerts.deliver(&self.alert)).await
+                Failure::or_panic(self.core.ports.alerts.deliver(&self.alert)).await
             };
             tried += 1;
             self.log(&outcome, tried);
@@ -143,13 +141,6 @@ impl Message {
             ),
         }
     }
-}
-
-/// A call that panics has failed, and is tried again like any that failed: neither its message nor
-/// the sending of all others ends with it.
-async fn unbroken<T>(call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let outcome = AssertUnwindSafe(call).catch_unwind().await;
-    outcome.unwrap_or_else(|_| Err(Failure("it panicked".to_owned())))
 }
 
 /// Whether the time has passed, and not the agent been told to stop.

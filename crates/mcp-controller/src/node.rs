@@ -128,7 +128,8 @@ pub(crate) async fn run(core: Arc<Reconciler>, stop: CancellationToken) {
     let mut sight = core.node.sight.subscribe();
     loop {
         let seen = sight.borrow_and_update().clone();
-        let again = core.judge_node(&seen).await.unwrap_or_else(|error| {
+        let again = Failure::or_panic(core.judge_node(&seen)).await;
+        let again = again.unwrap_or_else(|error| {
             warn!(error = %error, "cannot judge the node");
             Some(RETRY)
         });

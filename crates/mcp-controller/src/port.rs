@@ -2,9 +2,11 @@
 //! registry, the runtime and the alert command; the simulation implements them over doubles and a
 //! paused clock.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt as _;
 use mcp_model::{
     Alert, BootId, ComponentKey, ComponentSpec, Container, ContainerId, Expiry, ImageRef,
     IncidentChange, KeyState, Moment, NodeState, ObservationChange, OperationId, StandingRequest,
@@ -15,6 +17,17 @@ use mcp_model::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Failure(pub String);
+
+impl Failure {
+    /// A call that panics has failed, and is tried again like any that failed: the task that made it
+    /// goes on.
+    pub(crate) async fn or_panic<T>(
+        call: impl Future<Output = Result<T, Self>>,
+    ) -> Result<T, Self> {
+        let outcome = AssertUnwindSafe(call).catch_unwind().await;
+        outcome.unwrap_or_else(|_| Err(Self("it panicked".to_owned())))
+    }
+}
 
 /// Why a call to the runtime did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -95,6 +95,15 @@ async fn a_runtime_that_failed_for_a_moment_is_asked_again_and_no_outage() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_is_told_though_judging_it_broke_down_before() {
+    let sim = fifty().await;
+    sim.store.node_breaks.next(3);
+    break_runtime(&sim);
+    sim.until_told(1).await;
+    assert_eq!(sim.told(), [outage(Opened)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_outlives_the_agent_and_is_not_told_twice() {
     let mut sim = fifty().await;
     break_runtime(&sim);

@@ -94,6 +94,8 @@ pub(crate) struct SimStore {
     pub(crate) fails: Arc<Mutex<bool>>,
     /// Calls about messages.
     pub(crate) breaks: Breaks,
+    /// Looks at what is stored of the node.
+    pub(crate) node_breaks: Breaks,
     pub(crate) prunes_for: Arc<Mutex<Duration>>,
     pub(crate) observes_for: Arc<Mutex<Duration>>,
     pub(crate) fate: Fate,
@@ -106,6 +108,7 @@ impl SimStore {
             panics_on: Arc::default(),
             fails: Arc::default(),
             breaks: Breaks::default(),
+            node_breaks: Breaks::default(),
             prunes_for: Arc::default(),
             observes_for: Arc::default(),
             fate,
@@ -152,6 +155,7 @@ impl Store for SimStore {
     }
 
     async fn node(&self) -> Result<NodeState, Failure> {
+        self.node_breaks.pass();
         self.with(|db| db.node()).await
     }
 
