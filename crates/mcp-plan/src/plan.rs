@@ -359,8 +359,11 @@ fn restore(old: &Instance, running: bool, situation: Situation<'_>) -> Vec<Actio
         return actions;
     }
     // Without the old one there is nothing to go back to: the failed one stays, to be looked at.
-    if situation.aside.is_none() {
+    let Some(aside) = situation.aside else {
         return actions;
+    };
+    if is_going(aside) {
+        return vec![Action::Remove(aside.instance.id.clone())];
     }
     if let Some(new) = holder {
         if may_live(situation.holder) {

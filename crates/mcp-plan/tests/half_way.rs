@@ -103,3 +103,10 @@ fn what_is_half_removed_is_removed_and_neither_stopped_nor_started_nor_kept() {
         assert_eq!(planned, expected, "{goal:?}");
     }
 }
+
+#[test]
+fn what_is_half_removed_is_no_way_back_and_the_failed_one_stays() {
+    let new = container(9, 2, RuntimeState::Exited, Some(operation()));
+    let old = container(1, 1, RuntimeState::Removing, None);
+    assert_eq!(phases(&restored(), new, Some(&old)), ["removing"]);
+}

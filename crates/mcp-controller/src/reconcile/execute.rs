@@ -11,7 +11,7 @@ use std::time::Duration;
 use mcp_model::operation::START_BY;
 use mcp_model::{
     Condition, Container, ContainerId, KeyState, Moment, Observed, ObservedState, OperationKind,
-    StepOutcome, StepState, Ticket,
+    RuntimeState, StepOutcome, StepState, Ticket,
 };
 use mcp_plan::{Action, Decision, Goal, Situation, plan, words};
 use tokio::sync::OwnedSemaphorePermit;
@@ -205,7 +205,8 @@ impl Reconciler {
         if let (Some(foreign), true) = (&seen.foreign, actions.contains(&Action::Run)) {
             return Ok(Round::Lost(name_is_held(&work.ticket, foreign)));
         }
-        self.act(state, work, actions).await
+        let holder = seen.observed.container().map(|c| &c.instance.id);
+        self.act(state, work, actions, holder).await
     }
 
     /// Looks at the component's place and, where the step has moved a container away, at that one.
@@ -291,7 +292,9 @@ pub(super) fn remember_old(ticket: &mut Ticket, holder: &Observed) {
     }
     if let Some(container) = holder.container() {
         ticket.progress.old = Some(container.instance.clone());
-        ticket.progress.old_was_running = holder.state() == ObservedState::Running;
+        // A start that was cut off may have come as far as a process.
+        ticket.progress.old_was_running = holder.state() == ObservedState::Running
+            || container.state == RuntimeState::Initialized;
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mcp_model::{ObservedState, OperationState};
+use mcp_model::{ObservedState, OperationState, Request, RuntimeState};
 use mcp_runtime::fake::{Behaviour, Fault};
 use mcp_runtime::{Call, RuntimeError};
 
@@ -321,5 +321,49 @@ async fn a_start_that_fails_puts_the_old_container_back_and_says_why() {
     assert_eq!(
         status.record.deployed.as_ref().unwrap().1.image.version(),
         "v1"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_pull_fails_at_once_also_where_the_old_container_is_half_removed() {
+    let mut sim = Sim::new();
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    assert!(sim.fake.half_remove("shop-web"));
+    let refused = RuntimeError::Failed {
+        call: Call::Pull,
+        object: "registry.example/app:v2".into(),
+        exit: Some(125),
+        words: "manifest unknown".into(),
+    };
+    sim.fake.next(Call::Pull, 1, &Fault::Fail(refused));
+    let id = sim.ask(Request::Deploy {
+        service: service("shop", &[("web", "v2", "no")]),
+        only: None,
+    });
+    let id = id.await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), sim.settled(&id)).await;
+    let ended = ended.expect("nothing is tried again");
+    assert_eq!(ended.state, OperationState::Failed);
+    let error = &ended.steps[0].error;
+    assert!(
+        error.contains("manifest unknown") && !error.contains("removed"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_container_whose_start_was_cut_off_runs_on_the_way_back() {
+    let mut sim = Sim::new();
+    sim.fake
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies());
+    sim.deploy(service("shop", &[("web", "v1", "no")])).await;
+    assert!(sim.fake.half_start("shop-web"));
+    sim.handle.look().await.unwrap();
+    let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;
+    assert_eq!(operation.state, OperationState::Failed, "{operation:?}");
+    let now = sim.fake.container("shop-web").unwrap();
+    assert_eq!(
+        (now.state, now.image.as_str()),
+        (RuntimeState::Running, "registry.example/app:v1")
     );
 }

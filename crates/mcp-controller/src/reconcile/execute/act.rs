@@ -18,8 +18,9 @@ impl Reconciler {
         state: &mut KeyState,
         work: &mut Work,
         actions: Vec<Action>,
+        holder: Option<&ContainerId>,
     ) -> Result<Round, RunError> {
-        let last = removal_of_replaced(&work.ticket);
+        let last = removal_of_aside(&work.ticket, holder);
         let mut actions = actions.into_iter().peekable();
         while let Some(action) = actions.next() {
             if !matches!(action, Action::Pull { .. }) && self.had_to_wait(work).await {
@@ -29,14 +30,14 @@ impl Reconciler {
             if self.is_overruled(work).await? {
                 return Ok(Round::Overruled);
             }
-            let replaced = Some(&action) == last.as_ref();
+            let is_last = Some(&action) == last.as_ref();
             let is_to_go = last.is_some() && actions.peek() == last.as_ref();
-            if replaced && self.had_to_watch(work).await {
+            if is_last && self.had_to_watch(work).await {
                 return Ok(Round::Again);
             }
             self.announce(state, work, &action).await?;
             let result = self.perform(work, &action).await;
-            if result.is_ok() && replaced {
+            if result.is_ok() && is_last {
                 // It was set aside: what holds the place now is as it was seen.
                 work.aside_gone = true;
                 continue;
@@ -222,9 +223,10 @@ impl Reconciler {
     }
 }
 
-/// The last act of a replacement: the removal of what it replaces.
-fn removal_of_replaced(ticket: &Ticket) -> Option<Action> {
-    let old = ticket.progress.old.as_ref();
-    let old = old.filter(|_| ticket.kind == OperationKind::Deploy)?;
-    Some(Action::Remove(old.id.clone()))
+/// The last act of a replacement: the removal of what it has set aside. What holds the place is not
+/// that, even where it is what is to be replaced.
+fn removal_of_aside(ticket: &Ticket, holder: Option<&ContainerId>) -> Option<Action> {
+    let old = ticket.progress.old.as_ref().map(|old| &old.id);
+    let old = old.filter(|old| ticket.kind == OperationKind::Deploy && holder != Some(*old))?;
+    Some(Action::Remove(old.clone()))
 }
