@@ -132,12 +132,16 @@ mod tests {
             if self.0.load(Ordering::Relaxed) {
                 return Err(VerifyError::Revoked);
             }
-            Ok(Caller {
-                subject: "alice".parse().expect("a subject"),
-                roles: [Role::admin()].into(),
-                provider: Provider::Local,
-                account: None,
-            })
+            Ok(alice())
+        }
+    }
+
+    fn alice() -> Caller {
+        Caller {
+            subject: "alice".parse().expect("a subject"),
+            roles: [Role::admin()].into(),
+            provider: Provider::Local,
+            account: None,
         }
     }
 
@@ -145,7 +149,7 @@ mod tests {
         let mut request = Request::new(v1::WatchRequest::default());
         let door = Door::Network(Arc::clone(tokens) as Arc<dyn Verifier>);
         let refusals = Refusals::new(&crate::serve::limits::Limits::default());
-        let admission = Admission::shown_to(door, Arc::new(refusals), "Bearer abc");
+        let admission = Admission::shown_to(door, Arc::new(refusals), alice(), "Bearer abc");
         request.extensions_mut().insert(admission);
         request
     }
@@ -170,6 +174,7 @@ mod tests {
         assert_eq!(audit.len(), 1, "{audit:?}");
         assert_eq!(audit[0]["message"], "rpc refused");
         assert_eq!(audit[0]["method"], "/test");
+        assert_eq!(audit[0]["caller"], "alice");
         assert_eq!(audit[0]["peer"], "local:uid=0");
         assert_eq!(audit[0]["outcome"], "Unauthenticated");
         assert_eq!(audit[0]["refusals"], 1);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mcp_identity::Caller;
 use tonic::Status;
 use tonic::codegen::http::{HeaderMap, header::AUTHORIZATION};
 
@@ -15,6 +16,8 @@ pub struct Admission {
     pub(super) door: Door,
     pub(super) refusals: Arc<Refusals>,
     pub(super) peer: Peer,
+    /// Whom the gate let in: who is refused later is still known.
+    pub(super) caller: Caller,
     pub(super) method: String,
     pub(super) shown: HeaderMap,
 }
@@ -25,7 +28,9 @@ impl Admission {
         match self.door.admit(self.peer, &self.shown).await {
             Ok(_) => Ok(()),
             Err(refusal) => {
-                Record::new(&self.method, self.peer, &self.refusals).refused(&refusal);
+                let mut record = Record::new(&self.method, self.peer, &self.refusals);
+                record.admitted(&self.caller);
+                record.refused(&refusal);
                 Err(refusal.status)
             }
         }
@@ -34,13 +39,19 @@ impl Admission {
 
 #[cfg(test)]
 impl Admission {
-    /// Of a caller who showed this at this door.
-    pub(crate) fn shown_to(door: Door, refusals: Arc<Refusals>, authorization: &str) -> Self {
+    /// Of `caller`, who showed this at this door.
+    pub(crate) fn shown_to(
+        door: Door,
+        refusals: Arc<Refusals>,
+        caller: Caller,
+        authorization: &str,
+    ) -> Self {
         let value = authorization.parse().expect("a header's value");
         Self {
             door,
             refusals,
             peer: Peer::Local { uid: 0, pid: None },
+            caller,
             method: "/test".to_owned(),
             shown: [(AUTHORIZATION, value)].into_iter().collect(),
         }

@@ -142,11 +142,12 @@ impl Gate {
             extensions.insert(deadline);
         }
         extensions.insert(peer);
-        extensions.insert(caller);
+        extensions.insert(caller.clone());
         let admission = Admission {
             door: self.door.clone(),
             refusals: Arc::clone(&self.refusals),
             peer,
+            caller,
             method: request.uri().path().to_owned(),
             shown: admission::shown(request.headers()),
         };

@@ -61,7 +61,7 @@ impl Record {
     /// One line, or a count that a later one tells: strangers must not be able to fill the log.
     fn tell_refusal(&mut self, outcome: &str, cause: Option<&str>) {
         self.told = true;
-        let Some(told) = self.refusals.count(self.peer) else {
+        let Some(told) = self.refusals.refused(self.peer, self.caller.is_some()) else {
             return;
         };
         if let Some(error) = cause {
@@ -94,10 +94,10 @@ impl Record {
                 .get("grpc-status")
                 .map_or(Code::Ok, |value| Code::from_bytes(value.as_bytes())),
         };
-        self.tell(&format!("{outcome:?}"));
+        self.tell(&format!("{outcome:?}"), None);
     }
 
-    fn tell(&mut self, outcome: &str) {
+    fn tell(&mut self, outcome: &str, suppressed: Option<u64>) {
         self.told = true;
         info!(
             target: TARGET,
@@ -107,6 +107,7 @@ impl Record {
             account = self.account,
             peer = %self.peer,
             outcome,
+            suppressed,
             "rpc"
         );
     }
@@ -115,11 +116,14 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         const LEFT: &str = "CallerLeft";
-        match self.caller {
-            _ if self.told => {}
-            Some(_) => self.tell(LEFT),
-            // Nobody knows yet whether he would have been let in.
-            None => self.tell_refusal(LEFT, None),
+        if self.told {
+            return;
+        }
+        if self.caller.is_some() {
+            self.tell(LEFT, None);
+        } else if let Some(told) = self.refusals.left(self.peer) {
+            // Nobody knows whether he would have been let in: no refusal, and no more lines either.
+            self.tell(LEFT, Some(told.suppressed));
         }
     }
 }
@@ -142,8 +146,8 @@ mod tests {
             ..Status::unavailable("later").into()
         };
         for _ in 0..2048 {
-            Record::new("/x", peer, &refusals).refused(&refusal);
             drop(Record::new("/x", peer, &refusals));
+            Record::new("/x", peer, &refusals).refused(&refusal);
         }
         let audit = log.audit();
         // Twenty, then 32, 64, … 4,096.
@@ -153,9 +157,42 @@ mod tests {
             .iter()
             .map(|record| record["suppressed"].as_u64().unwrap());
         assert_eq!(suppressed.sum::<u64>() + 28, 4096);
-        assert_eq!(audit[27]["refusals"], 4096);
-        assert_eq!(audit[0]["outcome"], "Unavailable");
-        assert_eq!(audit[1]["outcome"], "CallerLeft");
+        let said = |n: usize| (audit[n]["message"].as_str(), audit[n]["outcome"].as_str());
+        assert_eq!(said(0), (Some("rpc"), Some("CallerLeft")));
+        assert_eq!(said(1), (Some("rpc refused"), Some("Unavailable")));
+        assert_eq!(audit[27]["refusals"], 2048, "who left was not refused");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_refusal_of_a_known_caller_is_one_line_that_names_him_whatever_strangers_do() {
+        let (log, _guard) = Written::of_this_thread();
+        let refusals = Arc::new(Refusals::new(&Limits::default()));
+        for n in 0..5000_u32 {
+            let stranger = Peer::Net((std::net::Ipv4Addr::from(n), 1).into());
+            let refusal = Status::unauthenticated("no token").into();
+            Record::new("/x", stranger, &refusals).refused(&refusal);
+        }
+        let before = log.audit().len();
+        let peer = Peer::Net("0.0.0.9:1".parse().unwrap());
+        for n in 0..100 {
+            let mut refusal = Refusal::from(Status::permission_denied("not admin"));
+            refusal.caller = Some(Caller {
+                subject: "bob".parse().unwrap(),
+                roles: std::collections::BTreeSet::new(),
+                provider: mcp_identity::Provider::Local,
+                account: None,
+            });
+            Record::new(&format!("/{n}"), peer, &refusals).refused(&refusal);
+        }
+        let audit = log.audit();
+        assert_eq!(audit.len(), before + 100);
+        for (n, line) in audit[before..].iter().enumerate() {
+            assert_eq!(line["method"], format!("/{n}"));
+            assert_eq!(
+                (&line["caller"], &line["outcome"]),
+                (&"bob".into(), &"PermissionDenied".into())
+            );
+        }
     }
 
     #[test]

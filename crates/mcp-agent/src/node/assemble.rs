@@ -88,6 +88,9 @@ pub(super) async fn start(
     }
 
     let refusals = Arc::new(Refusals::new(&limits));
+    // With the core, which ends after the front doors: by then every refusal has been counted.
+    let telling = Arc::clone(&refusals).tell_what_was_left_out(stops.core.clone());
+    own(&mut core, "refusals' way to the log", telling);
     let name = &opened.config.agent.node_name;
     let network = Gate::new(
         name,
