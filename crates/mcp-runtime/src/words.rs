@@ -112,9 +112,30 @@ fn with_reason<'a>(line: &'a str, said: &'a str) -> Cow<'a, str> {
         quoted.trim_end().strip_suffix('"')
     });
     match reason.filter(|_| is_bare) {
-        Some(reason) => format!("{} ({line})", reason.replace("\\\"", "\"")).into(),
+        Some(reason) => format!("{} ({line})", unquoted(reason)).into(),
         None => line.into(),
     }
+}
+
+/// A log line's message as it was before it was quoted, or a secret in it would not be known again.
+fn unquoted(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    let mut rest = message.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            text.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('n') => text.push('\n'),
+            Some('t') => text.push('\t'),
+            Some('r') => text.push('\r'),
+            Some(c @ ('"' | '\\')) => text.push(c),
+            // Of another kind, which is left as it is.
+            other => text.extend(std::iter::once('\\').chain(other)),
+        }
+    }
+    text
 }
 
 fn tidy(line: &str) -> String {
@@ -127,8 +148,16 @@ mod tests {
     use crate::argv::PodmanArgs;
 
     fn fail(call: Call, stderr: &str) -> RuntimeError {
+        fail_with("hunter2", call, stderr)
+    }
+
+    fn fail_with(secret: &str, call: Call, stderr: &str) -> RuntimeError {
         let mut command = PodmanArgs::default().version();
-        command.args = vec!["run".into(), "--env=PASSWORD=hunter2".into(), "--".into()];
+        command.args = vec![
+            "run".into(),
+            format!("--env=PASSWORD={secret}"),
+            "--".into(),
+        ];
         let finished = Finished {
             code: Some(125),
             stdout: Vec::new(),
@@ -206,6 +235,20 @@ mod tests {
     fn words_are_escaped_shortened_and_hold_no_secret() {
         let error = fail(Call::Run, "Error: bad \u{1b}[31m hunter2");
         assert_eq!(error.to_string(), r"cannot run it: bad \u{1b}[31m ***");
+        for secret in [
+            "hun\\ter",
+            "hun\nter",
+            "hun\tter",
+            "hun\rter",
+            "hun\"ter",
+            "hun\\nter",
+        ] {
+            // As podman's log quotes it.
+            let said = format!("time=\"x\" level=error msg={:?}", format!("bad {secret}"));
+            let error = fail_with(secret, Call::Run, &format!("{said}\nError: exit status 1"));
+            let told = error.to_string();
+            assert_eq!(told, "cannot run it: bad *** (exit status 1)", "{secret:?}");
+        }
         let long = fail(Call::Run, &format!("Error: {}", "x".repeat(5000)));
         assert!(long.to_string().chars().count() < MOST + 40);
         assert_eq!(
