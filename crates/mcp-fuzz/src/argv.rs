@@ -57,6 +57,7 @@ fn check_run(component: ComponentName, spec: ComponentSpec, replace_phantom: boo
     let policy = MountPolicy {
         prefixes: vec![PathBuf::from("/")],
         denied: Vec::new(),
+        denied_beginnings: Vec::new(),
     };
     // What cannot be resolved or is a socket is refused here, and then there is no command.
     let Ok(mounts) = policy.permit(&spec.volumes) else {

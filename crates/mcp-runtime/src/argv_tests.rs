@@ -28,6 +28,7 @@ fn run(request: &RunRequest) -> Vec<String> {
     let policy = MountPolicy {
         prefixes: vec!["/srv".into()],
         denied: vec![],
+        denied_beginnings: vec![],
     };
     let mounts = policy.permit(&request.spec.volumes).unwrap();
     PodmanArgs::default().run(request, "agent-1", &mounts).args

@@ -65,6 +65,8 @@ pub struct MountPolicy {
     /// The agent's own paths: never mounted, nor anything above or within them, whatever
     /// `prefixes` says.
     pub denied: Vec<PathBuf>,
+    /// How the paths of more of them begin, whose names are not known beforehand.
+    pub denied_beginnings: Vec<PathBuf>,
 }
 
 /// A source as it is spelled and as the file system has it.
@@ -106,10 +108,12 @@ impl MountPolicy {
         }
         let touches = |path: &Path, own: &Path| path.starts_with(own) || own.starts_with(path);
         let own = both_forms(&self.denied);
-        if own
-            .iter()
-            .any(|own| touches(source.spelled, own) || touches(&source.resolved, own))
-        {
+        let beginnings = both_forms(&self.denied_beginnings);
+        let is_own = |path: &Path| {
+            own.iter().any(|own| touches(path, own))
+                || beginnings.iter().any(|beginning| begins(path, beginning))
+        };
+        if is_own(source.spelled) || is_own(&source.resolved) {
             return Err(Refusal::AgentsOwn);
         }
         if source.special && !prefixes.iter().any(|listed| listed == source.spelled) {
@@ -117,6 +121,12 @@ impl MountPolicy {
         }
         Ok(())
     }
+}
+
+/// Unlike [`Path::starts_with`], also within a name.
+fn begins(path: &Path, beginning: &Path) -> bool {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.starts_with(beginning.as_os_str().as_encoded_bytes())
 }
 
 /// Each path as it is spelled, and as it resolves where that differs.
@@ -190,6 +200,7 @@ mod tests {
         let policy = MountPolicy {
             prefixes: vec![root.join("srv")],
             denied: vec![root.join("srv/mcp")],
+            denied_beginnings: vec![root.join("srv/app/db.v")],
         };
         Place { dir, policy }
     }
@@ -254,9 +265,18 @@ mod tests {
         let mut place = place();
         symlink(place.path("srv/mcp"), place.path("srv/app/own")).unwrap();
         place.policy.prefixes.push(place.path("srv/mcp/db"));
-        for own in ["srv/mcp", "srv/mcp/db", "srv", "srv/app/own"] {
+        symlink(place.path("srv/app"), place.path("srv/way")).unwrap();
+        for own in [
+            "srv/mcp",
+            "srv/mcp/db",
+            "srv",
+            "srv/app/own",
+            "srv/app/db.v1.bak",
+            "srv/way/db.v1.bak",
+        ] {
             assert_eq!(place.verdict(own), Err(Refusal::AgentsOwn), "{own}");
         }
+        assert_eq!(place.verdict("srv/app/db"), Ok(()));
     }
 
     #[test]

@@ -23,16 +23,19 @@ pub struct Policy {
 fn companions(config: &AgentConfig) -> impl Iterator<Item = PathBuf> {
     let database = &config.database.path;
     // As SQLite names them, and the agent its lock.
-    let beside_database = ["-wal", "-shm", "-journal", ".lock"].map(|suffix| {
-        let mut name = database.clone().into_os_string();
-        name.push(suffix);
-        PathBuf::from(name)
-    });
+    let beside_database =
+        ["-wal", "-shm", "-journal", ".lock"].map(|suffix| beside(database, suffix));
     let beside_key = config.server.tls_key.parent().map(CertPaths::within);
     let authority = beside_key.map(|paths| [paths.ca_cert, paths.ca_key]);
     beside_database
         .into_iter()
         .chain(authority.into_iter().flatten())
+}
+
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.to_owned().into_os_string();
+    name.push(suffix);
+    name.into()
 }
 
 impl Policy {
@@ -55,6 +58,8 @@ impl Policy {
         let mounts = MountPolicy {
             prefixes: config.agent.volume_prefixes.clone(),
             denied: own.clone(),
+            // The copies that the registry makes before it migrates, one per version.
+            denied_beginnings: vec![beside(&config.database.path, ".v")],
         };
         Self {
             service_root,

@@ -39,7 +39,19 @@ async fn nothing_that_the_agent_reads_or_executes_is_mounted_wherever_it_lies() 
         let file = |name: &str| dir.join("etc").join(name);
         config.file = Some(file("mcp-agent.toml"));
         config.agent.container_runtime = file("podman").display().to_string();
-        config.monitor.alert_command = vec![file("alert").display().to_string()];
+        let word = |flag: &str, name: &str| format!("{flag}{}", file(name).display());
+        config.monitor.alert_command = vec![
+            word("", "alert"),
+            word("", "alert.sh"),
+            word("--key=", "alert.key"),
+        ];
+        config.runtime.args = vec![
+            "--root".to_owned(),
+            word("", "storage"),
+            word("--runroot=", "runroot"),
+            word("--storage-opt=overlay.mount_program=", "overlay"),
+            "--imagestore=/".to_owned(),
+        ];
         for name in ["REGISTRY_AUTH_FILE", "CONTAINERS_CONF"] {
             let value = file(name).display().to_string();
             config.runtime.env.insert(name.to_owned(), value);
@@ -68,6 +80,11 @@ async fn nothing_that_the_agent_reads_or_executes_is_mounted_wherever_it_lies() 
         "etc/mcp-agent.toml",
         "etc/podman",
         "etc/alert",
+        "etc/alert.sh",
+        "etc/alert.key",
+        "etc/storage",
+        "etc/runroot",
+        "etc/overlay",
         "etc/REGISTRY_AUTH_FILE",
         "etc/CONTAINERS_CONF",
         "etc",
@@ -80,6 +97,8 @@ async fn nothing_that_the_agent_reads_or_executes_is_mounted_wherever_it_lies() 
         "mcp.db-shm",
         "mcp.db-journal",
         "mcp.db.lock",
+        "mcp.db.v4.bak",
+        "mcp.db.v12.bak.partial",
         "run",
     ] {
         let refused = mount(own).await.unwrap_err();

@@ -284,8 +284,8 @@ impl AgentConfig {
     }
 
     /// The paths that are the agent's own: no service's directory may contain them (S1) and no
-    /// container may mount them (S41). Besides its files they are what it executes and what tells
-    /// its runtime what to do: whoever writes there acts as the agent.
+    /// container may mount them (S41). Besides its files they are what it executes, what that is
+    /// told to read, and what tells its runtime what to do: whoever writes there acts as the agent.
     pub fn own_paths(&self) -> impl Iterator<Item = &Path> {
         let files = [
             &self.server.tls_cert,
@@ -293,18 +293,21 @@ impl AgentConfig {
             &self.database.path,
             &self.agent.run_dir,
         ];
-        let programs = [
-            Some(&self.agent.container_runtime),
-            self.monitor.alert_command.first(),
-        ];
-        let runtime = RUNTIME_FILES.map(|name| self.runtime.env.get(name));
-        let named = programs.into_iter().chain(runtime).flatten().map(Path::new);
+        let words = std::iter::once(&self.agent.container_runtime)
+            .chain(&self.monitor.alert_command)
+            .chain(&self.runtime.args);
+        let variables = RUNTIME_FILES.map(|name| self.runtime.env.get(name));
+        // `--root=/path`, `--storage-opt=overlay.mount_program=/path`.
+        let named = words
+            .flat_map(|word| std::iter::once(word.as_str()).chain(word.split('=')))
+            .chain(variables.into_iter().flatten().map(String::as_str))
+            .map(Path::new);
         files
             .into_iter()
             .chain(&self.file)
             .map(PathBuf::as_path)
-            // One that is looked up in PATH lies where no prefix should reach.
-            .chain(named.filter(|path| path.is_absolute()))
+            // One that is looked up in PATH lies where no prefix should reach; `/` is no file of its.
+            .chain(named.filter(|path| path.is_absolute() && path.parent().is_some()))
     }
 }
 

@@ -35,6 +35,7 @@ fn scripted(script: &str) -> Scripted {
     let mounts = MountPolicy {
         prefixes: vec![dir.path().canonicalize().unwrap()],
         denied: vec![],
+        denied_beginnings: vec![],
     };
     let podman = Podman::new(Settings::new(args, "agent".into(), mounts));
     Scripted { dir, podman }
