@@ -11,7 +11,7 @@ use super::running::{Stops, Task};
 use crate::api::LocalAdmin;
 use crate::gate::Gate;
 use crate::serve::limits::Limits;
-use crate::serve::{Connection, TcpFront, UnixFront, serve};
+use crate::serve::{Connection, Guests, TcpFront, UnixFront, serve};
 
 /// Finished handshakes that wait to be served.
 const READY: usize = 32;
@@ -36,7 +36,8 @@ impl Fronts {
         let Self { tcp, unix, tls, .. } = self;
         let mut fronts: JoinSet<Task> = JoinSet::new();
         let (ready, connections) = mpsc::channel(READY);
-        let accepts = tcp.accept(tls, self.limits.clone(), ready, stops.closing.clone());
+        let far = Guests::new(self.limits.clone());
+        let accepts = tcp.accept(tls, Arc::clone(&far), ready, stops.closing.clone());
         own(&mut fronts, "listener", accepts);
         spawn_server(
             &mut fronts,
@@ -48,7 +49,8 @@ impl Fronts {
             stops,
         );
         let (ready, connections) = mpsc::channel(READY);
-        let accepts = unix.accept(self.limits.clone(), ready, stops.closing.clone());
+        let near = Guests::preferred_to(&far, self.limits.clone());
+        let accepts = unix.accept(near, ready, stops.closing.clone());
         own(&mut fronts, "socket's listener", accepts);
         spawn_server(
             &mut fronts,

@@ -19,8 +19,10 @@ use super::limits::Limits;
 
 /// The connections of one front door, in the order in which they came.
 #[derive(Debug)]
-pub(super) struct Guests {
+pub struct Guests {
     limits: Limits,
+    /// Those of another door, who give way first where descriptors are short.
+    before: Option<Arc<Guests>>,
     room: Arc<Semaphore>,
     present: Mutex<Present>,
 }
@@ -38,12 +40,24 @@ struct Present {
 }
 
 impl Guests {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
+    /// Nobody yet, and as many as `limits` says.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self::of(limits, None))
+    }
+
+    /// The same of a door for which the strangers of `other` give way when there are no descriptors
+    /// left: both doors take them from one stock, and each would else hold on to its own.
+    pub fn preferred_to(other: &Arc<Self>, limits: Limits) -> Arc<Self> {
+        Arc::new(Self::of(limits, Some(Arc::clone(other))))
+    }
+
+    fn of(limits: Limits, before: Option<Arc<Self>>) -> Self {
+        Self {
             room: Arc::new(Semaphore::new(limits.connections)),
             limits,
+            before,
             present: Mutex::default(),
-        })
+        }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -99,6 +113,14 @@ impl Guests {
             warn!(peer = %guest.peer(), count, "too many connections; one without a token gave way");
         }
         true
+    }
+
+    /// Turns one stranger out for the sake of what all doors share.
+    pub(super) fn give_back(&self) {
+        let others = self.before.as_ref();
+        if !others.is_some_and(|others| others.make_room()) {
+            self.make_room();
+        }
     }
 
     /// One more who could not be accepted; says how many that makes.

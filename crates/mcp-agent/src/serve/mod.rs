@@ -26,6 +26,7 @@ use tonic::transport::Server;
 
 pub use connection::{Connection, Peer};
 pub use guest::{Guest, Visit};
+pub use guests::Guests;
 pub use tcp::{HeldPort, TcpFront};
 pub use unix::UnixFront;
 pub(crate) use unix::private_dir;

@@ -13,7 +13,8 @@ use super::guests::Guests;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// After accepting at `listener` has failed: a stranger gives way, since it may be that strangers
-/// hold what there is too little of. Then accepting may be tried again.
+/// hold what there is too little of. Then accepting may be tried again. For the node's own door
+/// those of the network are the first, or they would keep an operator out of it (S41).
 ///
 /// Without a free descriptor accepting fails also where nobody is at the door (accept(2) takes the
 /// descriptor first). Nobody has to give way to nobody, least of all the one who has just come in.
@@ -22,7 +23,7 @@ pub(super) async fn recover(guests: &Guests, listener: impl AsFd, door: &str, er
         if guests.count_failure().is_power_of_two() {
             warn!(door, %error, "cannot accept a connection");
         }
-        guests.make_room();
+        guests.give_back();
     }
     tokio::time::sleep(PAUSE).await;
 }
@@ -54,5 +55,25 @@ mod tests {
         let _waiting = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         recover(&guests, &listener, "network", &error).await;
         assert!(is_out());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn out_of_descriptors_the_networks_strangers_give_way_to_the_socket_and_never_the_reverse()
+     {
+        let network = Guests::new(Limits::default());
+        let node = Guests::preferred_to(&network, Limits::default());
+        let far = network.receive(Peer::Net("10.0.0.1:1".parse().unwrap()));
+        let near = node.receive(Peer::Local { uid: 7, pid: None });
+        let (far, near) = (far.await.unwrap(), near.await.unwrap());
+        let out = || [&far, &near].map(|entry| entry.guest().turned_out().is_cancelled());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _waiting = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let error = io::Error::from(rustix::io::Errno::MFILE);
+        recover(&node, &listener, "node", &error).await;
+        assert_eq!(out(), [true, false], "the network's first");
+        recover(&network, &listener, "network", &error).await;
+        assert_eq!(out(), [true, false], "never for the network");
+        recover(&node, &listener, "node", &error).await;
+        assert_eq!(out(), [true, true], "then its own");
     }
 }

@@ -17,7 +17,6 @@ use tracing::debug;
 use super::FrontError;
 use super::connection::{Connection, Peer};
 use super::guests::{Entry, Guests};
-use super::limits::Limits;
 use super::shortage::recover;
 
 /// Connections that the kernel keeps until they are accepted.
@@ -84,13 +83,13 @@ impl TcpFront {
     pub async fn accept(
         self,
         tls: Arc<ServerConfig>,
-        limits: Limits,
+        guests: Arc<Guests>,
         ready: mpsc::Sender<Connection<TlsStream<TcpStream>>>,
         stop: CancellationToken,
     ) {
         let door = Door {
             acceptor: TlsAcceptor::from(tls),
-            guests: Guests::new(limits),
+            guests,
             ready,
         };
         let mut handshakes = JoinSet::new();

@@ -12,7 +12,6 @@ use tracing::debug;
 use super::FrontError;
 use super::connection::{Connection, Peer};
 use super::guests::Guests;
-use super::limits::Limits;
 use super::shortage::recover;
 
 /// The listener of the node's front door.
@@ -51,11 +50,10 @@ impl UnixFront {
     /// Accepts until `stop` is cancelled, then removes the socket and sees those who are there out.
     pub async fn accept(
         self,
-        limits: Limits,
+        guests: Arc<Guests>,
         ready: mpsc::Sender<Connection<UnixStream>>,
         stop: CancellationToken,
     ) {
-        let guests = Guests::new(limits);
         loop {
             let connection = tokio::select! {
                 biased;

@@ -143,3 +143,40 @@ async fn an_agent_without_descriptors_goes_on_and_strangers_give_theirs_back() {
         assert!(agent.server.wait().success());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn strangers_of_the_network_who_hold_every_descriptor_give_way_at_the_socket() {
+    let mut agent = Attacked::start();
+    agent.assert_serves().await;
+    let crowd = 12;
+    let few = Some(agent.descriptors() + crowd);
+    let limit = Rlimit {
+        current: few,
+        maximum: few,
+    };
+    prlimit(Some(agent.pid), Resource::Nofile, limit).unwrap();
+    let authority = CaSource::Pem(agent.bundle.ca_cert_pem.clone().into_bytes());
+    let mut network = Vec::new();
+    // All of them are in; nobody waits at the network's door, so that nobody gives way there.
+    for _ in 0..crowd {
+        let stream = connect_to(agent.address, &authority, "127.0.0.1").await;
+        network.push(stream.unwrap());
+    }
+    let mut local = Vec::new();
+    // Some more than are left, should the agent have let go of one.
+    for _ in 0..16 {
+        let path = agent.place.path("run/agent.sock");
+        local.push(UnixStream::connect(path).await.unwrap());
+    }
+    while agent.server.until("cannot accept a connection")["door"] != "node" {}
+    let gave_way = "too many connections; one without a token gave way";
+    let gone = agent.server.until(gave_way);
+    let peer = gone["peer"].as_str().unwrap();
+    assert!(
+        peer.parse::<SocketAddr>().is_ok(),
+        "not one of the node: {peer}"
+    );
+    agent.place.ok(&["token", "list"]);
+    drop((network, local));
+    assert!(agent.server.end(Signal::TERM).success());
+}
