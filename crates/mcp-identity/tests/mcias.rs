@@ -1,7 +1,8 @@
 //! Tokens of the identity service, against one that does as it is told.
 
+mod clocks;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -11,7 +12,8 @@ use mcp_identity::mcias::ANSWER_LIMIT;
 use mcp_identity::{
     Account, CaSource, Caller, Mcias, MciasVerifier, Provider, Token, Verifier, VerifyError,
 };
-use mcp_model::{BootId, Moment, Stamp};
+
+use clocks::Clocks;
 
 const HOUR: Duration = Duration::from_hours(1);
 const YEAR: i64 = 366 * 24 * 3600 * 1000;
@@ -23,33 +25,6 @@ struct World {
     clocks: Arc<Clocks>,
 }
 
-struct Clocks {
-    boot: AtomicI64,
-    wall: AtomicI64,
-}
-
-impl Clocks {
-    fn now(&self) -> Moment {
-        let boot = u64::try_from(self.boot.load(Ordering::Relaxed)).unwrap();
-        Moment {
-            wall: Stamp::from_millis(self.wall.load(Ordering::Relaxed)),
-            boot: Duration::from_millis(boot),
-            boot_id: BootId(7),
-        }
-    }
-
-    /// Both clocks go on, as they do.
-    fn pass(&self, millis: i64) {
-        self.boot.fetch_add(millis, Ordering::Relaxed);
-        self.jump(millis);
-    }
-
-    /// The wall clock alone is set.
-    fn jump(&self, millis: i64) {
-        self.wall.fetch_add(millis, Ordering::Relaxed);
-    }
-}
-
 impl World {
     /// With so much time for an answer that no slow machine is taken for a slow service.
     fn new() -> Self {
@@ -58,14 +33,8 @@ impl World {
 
     fn within(limit: Duration) -> Self {
         let service = IdentityService::start();
-        let clocks = Arc::new(Clocks {
-            boot: AtomicI64::new(1_000_000),
-            wall: AtomicI64::new(jiff::Timestamp::now().as_millisecond()),
-        });
-        let ca = CaSource::File(service.ca_cert());
-        let client = Mcias::new(&service.url(), Some(&ca), limit).unwrap();
-        let clock = Arc::clone(&clocks);
-        let verifier = MciasVerifier::new(client, Arc::new(move || clock.now()));
+        let clocks = Arc::new(Clocks::of_today());
+        let verifier = verifier(&service, &service, limit, &clocks);
         Self {
             service,
             verifier,
@@ -92,6 +61,19 @@ impl World {
     fn asked(&self) -> usize {
         self.service.counts().validations
     }
+}
+
+/// Asks `service`, and believes whom the authority of `believed` vouches for.
+fn verifier(
+    service: &IdentityService,
+    believed: &IdentityService,
+    limit: Duration,
+    clocks: &Arc<Clocks>,
+) -> MciasVerifier {
+    let ca = CaSource::File(believed.ca_cert());
+    let client = Mcias::new(&service.url(), Some(&ca), limit).unwrap();
+    let clocks = Arc::clone(clocks);
+    MciasVerifier::new(client, Arc::new(move || clocks.now()))
 }
 
 fn is_unavailable(result: &Result<Caller, VerifyError>) -> bool {
@@ -364,10 +346,7 @@ async fn a_slow_service_is_unavailable_at_the_deadline() {
 async fn a_service_with_another_certificate_gets_no_token() {
     let world = World::new();
     let other = IdentityService::start();
-    let ca = CaSource::File(other.ca_cert());
-    let client = Mcias::new(&world.service.url(), Some(&ca), HOUR).unwrap();
-    let clocks = Arc::clone(&world.clocks);
-    let verifier = MciasVerifier::new(client, Arc::new(move || clocks.now()));
+    let verifier = verifier(&world.service, &other, HOUR, &world.clocks);
     let answer = verifier.verify(world.admin().secret()).await;
     assert!(is_unavailable(&answer), "{answer:?}");
     assert_eq!(world.service.counts().all, 0);
@@ -407,10 +386,7 @@ async fn a_flood_of_unknown_tokens_is_not_passed_on_at_once() {
     let meanwhile = async {
         world.service.came(|counts| counts.validations >= 16).await;
         // Whatever was sent with the first has come by the time that a later one has.
-        let ca = CaSource::File(world.service.ca_cert());
-        let other = Mcias::new(&world.service.url(), Some(&ca), HOUR).unwrap();
-        let clocks = Arc::clone(&world.clocks);
-        let other = MciasVerifier::new(other, Arc::new(move || clocks.now()));
+        let other = verifier(&world.service, &world.service, HOUR, &world.clocks);
         let before = world.asked();
         tokio::select! {
             _ = other.verify("later") => panic!("it was not answered"),
