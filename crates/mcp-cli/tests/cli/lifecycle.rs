@@ -105,15 +105,7 @@ async fn a_refused_stop_leaves_the_file_as_it_is() {
 #[tokio::test]
 async fn the_file_follows_what_the_node_accepted_even_if_the_waiting_ended() {
     let world = World::new();
-    world
-        .node(
-            "rift",
-            Script {
-                never_ends: true,
-                ..Default::default()
-            },
-        )
-        .await;
+    world.node("rift", Script::endless()).await;
     let path = world.define_text("hello", COMMENTED);
     let run = world
         .mcp(&["stop", "hello", "--timeout", ENOUGH])

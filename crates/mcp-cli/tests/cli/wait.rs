@@ -12,15 +12,7 @@ use crate::world::{ENOUGH, World, finish};
 #[tokio::test]
 async fn the_clients_deadline_ends_the_waiting_and_says_that_the_operation_goes_on() {
     let world = World::new();
-    let double = world
-        .node(
-            "rift",
-            Script {
-                never_ends: true,
-                ..Default::default()
-            },
-        )
-        .await;
+    let double = world.node("rift", Script::endless()).await;
     world.define("hello", "rift");
     let run = world
         .mcp(&["deploy", "hello", "--timeout", ENOUGH])
@@ -37,15 +29,7 @@ async fn the_clients_deadline_ends_the_waiting_and_says_that_the_operation_goes_
 #[tokio::test]
 async fn an_interrupt_ends_the_waiting_and_says_that_the_operation_goes_on() {
     let world = World::new();
-    let double = world
-        .node(
-            "rift",
-            Script {
-                never_ends: true,
-                ..Default::default()
-            },
-        )
-        .await;
+    let double = world.node("rift", Script::endless()).await;
     world.define("hello", "rift");
     let child = world.command(&["deploy", "hello"]).spawn().unwrap();
     let pid = Pid::from_raw(i32::try_from(child.id().unwrap()).unwrap()).unwrap();

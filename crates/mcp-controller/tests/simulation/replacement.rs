@@ -276,12 +276,8 @@ async fn a_failed_pull_leaves_the_old_container_as_it_was() {
 #[tokio::test(start_paused = true)]
 async fn a_new_container_that_dies_at_once_gives_way_to_the_old_one() {
     let mut sim = Sim::new();
-    let dies = Behaviour {
-        ends: Some((Duration::ZERO, 3)),
-        ..Behaviour::default()
-    };
     sim.fake
-        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies);
+        .add_image_that(&"registry.example/app:v3".parse().unwrap(), dies());
     sim.deploy(service("shop", &[("web", "v1", "no")])).await;
     let old = sim.fake.container("shop-web").unwrap().instance.id;
     let operation = sim.deploy(service("shop", &[("web", "v3", "no")])).await;

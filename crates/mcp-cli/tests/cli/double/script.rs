@@ -42,6 +42,16 @@ pub(crate) struct Script {
     pub(crate) node: Option<&'static str>,
 }
 
+impl Script {
+    /// An agent that accepts operations, and they go on.
+    pub(crate) fn endless() -> Self {
+        Self {
+            never_ends: true,
+            ..Self::default()
+        }
+    }
+}
+
 /// What reached the double.
 #[derive(Debug, Clone)]
 pub(crate) enum Call {
